@@ -1,0 +1,87 @@
+//! The one resolved model: what the agent runs, defaults applied, units typed.
+//!
+//! Front ends (`keepalived`, `layered`) produce it; the agent and, later, `haclusterctl` read it.
+//! Nothing in it depends on the text it came from.
+
+pub mod vrrp;
+
+pub use vrrp::{
+    Accept, Address, AddressScope, Authentication, Broadcast, Garp, InitialState, Preemption,
+    VirtualRouter,
+};
+
+use std::net::Ipv4Addr;
+
+/// Everything a node is to do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Settings of the process itself.
+    pub agent: Agent,
+    /// Settings that concern every virtual router.
+    pub global: Global,
+    /// The virtual routers that run, in the order written.
+    pub routers: Vec<VirtualRouter>,
+    /// Virtual routers that are written but cannot run, each with the reason.
+    pub refused: Vec<Refused>,
+}
+
+/// A virtual router that is not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its name as written.
+    pub name: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// The process: scheduling and logging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Real-time priority of the protocol thread, 1 to 99; `None` leaves the normal scheduler.
+    pub realtime_priority: Option<u8>,
+    /// Keep the process' memory from being swapped out.
+    pub lock_memory: bool,
+    /// Processors the protocol thread may use; empty for all.
+    pub cpu_affinity: Vec<usize>,
+    /// Let a backup that hears a lower priority than its own take over at once instead of
+    /// waiting until the timer of RFC 3768 has run out.
+    pub fast_takeover: bool,
+    /// Where the agent writes (lock, state); see `--run-dir`.
+    pub run_dir: Option<std::path::PathBuf>,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            realtime_priority: None,
+            lock_memory: false,
+            cpu_affinity: Vec::new(),
+            fast_takeover: true,
+            run_dir: None,
+        }
+    }
+}
+
+/// `global_defs` as far as virtual routers are concerned; per-router defaults are already applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Global {
+    /// Name of this node.
+    pub router_id: Option<String>,
+    /// Multicast group of adverts.
+    pub mcast_group: Ipv4Addr,
+    /// Wait this long after start before any virtual router runs, in milliseconds.
+    pub startup_delay_ms: u64,
+    /// Log adverts whose VRID no router here has.
+    pub log_unknown_vrids: bool,
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            router_id: None,
+            mcast_group: Ipv4Addr::new(224, 0, 0, 18),
+            startup_delay_ms: 0,
+            log_unknown_vrids: false,
+        }
+    }
+}

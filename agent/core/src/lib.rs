@@ -1,0 +1,17 @@
+//! VRRP as a pure state machine.
+//!
+//! This side of the wall knows numbers, packets and decisions. It cannot name a clock, a socket, a
+//! file, a thread or the environment: the crate is `no_std` and every call takes `now`.
+//!
+//! ```text
+//!   bytes -> wire::parse -> receive::check -> Input -> Machine -> Action -> (the shell)
+//!                                               ^                    |
+//!                                               `---- applied / refused
+//! ```
+#![no_std]
+extern crate alloc;
+
+pub mod interval;
+pub mod priority;
+pub mod time;
+pub mod vrid;
