@@ -9,9 +9,17 @@
 //!                                               `---- applied / refused
 //! ```
 #![no_std]
+#![cfg_attr(
+    not(test),
+    deny(clippy::wildcard_enum_match_arm, clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 extern crate alloc;
 
 pub mod interval;
+pub mod machine;
 pub mod priority;
+pub mod receive;
 pub mod time;
 pub mod vrid;
+pub mod wire;

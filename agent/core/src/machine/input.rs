@@ -1,0 +1,88 @@
+//! What the machine can be told.
+
+use super::reason::Fault;
+use crate::interval::Seconds;
+use crate::priority::Priority;
+use crate::receive::Heard;
+use crate::time::Duration;
+use core::net::Ipv4Addr;
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Input {
+    /// Begin to run.
+    Start {
+        /// Addresses of the router are already on the interface: leave them until it is decided
+        /// who rules, so that an agent that was killed and started again causes no outage.
+        adopt: bool,
+    },
+    /// Stop for good.
+    Stop,
+    /// The deadline has come.
+    Tick,
+    /// A neighbour's advert passed [`receive::check`](crate::receive::check).
+    Heard(Heard),
+    /// Something the router needs is missing.
+    Fault(Fault),
+    /// It is back.
+    FaultCleared(Fault),
+    /// The kernel refused the claim of the addresses.
+    ClaimRefused,
+    /// The configuration changed.
+    Parameters(Parameters),
+    /// Our primary address changed.
+    Source(Ipv4Addr),
+}
+
+/// What a router was told to be. Everything here can change while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Parameters {
+    /// The priority in force (base and, later, what trackers make of it), 1 to 255.
+    pub priority: Priority,
+    /// Time between adverts.
+    pub interval: Seconds,
+    /// Adverts that may be missed before the master counts as down; the RFC's 3.
+    pub down_adverts: u8,
+    /// `state MASTER`: wait one interval at start, not three.
+    pub start_as_master: bool,
+    /// What to do about a living master of lower priority.
+    pub preemption: Preemption,
+    /// Take over from a lower priority at once instead of letting the timer run out.
+    pub fast_takeover: bool,
+    /// As master, leave a lower priority unanswered.
+    pub lower_prio_no_advert: bool,
+    /// One last advert when yielding.
+    pub higher_prio_send_advert: bool,
+    /// Announcements.
+    pub announce: Announce,
+}
+
+/// What to do about a living master of lower priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Preemption {
+    /// Take over this long after it was first heard.
+    After(Duration),
+    /// Let it rule.
+    Never,
+}
+
+/// When to announce the addresses, in rounds over all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Announce {
+    /// Rounds on becoming master.
+    pub master_rounds: u32,
+    /// A second burst this long after; zero for none.
+    pub master_delay: Duration,
+    /// Repeat this often while master; zero for never.
+    pub refresh: Duration,
+    /// Rounds per repetition.
+    pub refresh_rounds: u32,
+    /// Rounds when a lower priority was heard.
+    pub lower_prio_rounds: u32,
+    /// And again this long after; zero for not again.
+    pub lower_prio_delay: Duration,
+}

@@ -1,0 +1,84 @@
+//! A master's duties: adverts on schedule, announcements, and an answer to rivals.
+
+use super::action::{Action, Note};
+use super::state::{Master, State};
+use super::{Machine, Parameters};
+use crate::receive::Heard;
+use crate::time::{Duration, Instant};
+
+/// A rival is answered at most this often, however fast it speaks: the answer is multicast and
+/// reaches all rivals at once.
+pub(super) const INSIST_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+impl Parameters {
+    /// The duties of a master that begins to rule at `now`.
+    pub(super) fn master_since(&self, now: Instant) -> Master {
+        let announce = &self.announce;
+        let later = |delay: Duration| (!delay.is_zero()).then(|| now + delay);
+        Master {
+            next_advert: now + self.interval.duration(),
+            second_burst: later(announce.master_delay).map(|at| (at, announce.master_rounds)),
+            refresh: later(announce.refresh),
+            insisted: None,
+        }
+    }
+}
+
+impl Machine {
+    /// Serves every duty that is due.
+    pub(super) fn tick_master(&mut self, now: Instant) {
+        let parameters = self.parameters;
+        let State::Master(master) = &mut self.state else { return };
+        if now >= master.next_advert {
+            let interval = parameters.interval.duration();
+            let missed = now.since(master.next_advert).as_micros() / interval.as_micros();
+            // From the schedule, not from the late moment; whole missed intervals are not made up.
+            master.next_advert += interval.times(missed + 1);
+            self.actions.push_back(Action::Advertise(parameters.priority));
+            if missed > 0 {
+                self.actions.push_back(Action::Note(Note::AdvertsMissed(missed.min(u32::MAX.into()) as u32)));
+            }
+        }
+        if let Some((_, rounds)) = master.second_burst.take_if(|(at, _)| now >= *at) {
+            self.actions.push_back(Action::Announce { rounds });
+        }
+        if master.refresh.is_some_and(|at| now >= at) {
+            let refresh = parameters.announce.refresh;
+            master.refresh = (!refresh.is_zero()).then(|| now + refresh);
+            self.actions.push_back(Action::Announce { rounds: parameters.announce.refresh_rounds });
+        }
+    }
+
+    /// Speaks at once; the schedule starts anew from here.
+    pub(super) fn advertise_now(&mut self, now: Instant) {
+        let parameters = self.parameters;
+        let State::Master(master) = &mut self.state else { return };
+        if master.insisted.is_some_and(|at| now.since(at) < INSIST_INTERVAL_MIN) {
+            return;
+        }
+        master.insisted = Some(now);
+        master.next_advert = now + parameters.interval.duration();
+        self.actions.push_back(Action::Advertise(parameters.priority));
+    }
+
+    /// A rival speaks: clients may have learned its MAC, so answer and announce, now and again
+    /// when it has had time to let go.
+    pub(super) fn insist(&mut self, now: Instant, heard: Heard) {
+        let parameters = self.parameters;
+        let State::Master(master) = &mut self.state else { return };
+        if master.insisted.is_some_and(|at| now.since(at) < INSIST_INTERVAL_MIN) {
+            return;
+        }
+        master.insisted = Some(now);
+        let announce = parameters.announce;
+        if !announce.lower_prio_delay.is_zero() {
+            master.second_burst = Some((now + announce.lower_prio_delay, announce.lower_prio_rounds));
+        }
+        if !parameters.lower_prio_no_advert {
+            master.next_advert = now + parameters.interval.duration();
+            self.actions.push_back(Action::Advertise(parameters.priority));
+        }
+        self.actions.push_back(Action::Announce { rounds: announce.lower_prio_rounds });
+        self.actions.push_back(Action::Note(Note::RivalHeard(heard)));
+    }
+}

@@ -1,0 +1,115 @@
+//! The four states. Each holds the deadlines it may have and no others, so that a stray timer
+//! cannot exist.
+
+use super::reason::TakeoverCause;
+use crate::receive::Heard;
+use crate::time::{Duration, Instant};
+use core::fmt;
+
+/// A state without its data: row and column of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum StateKind {
+    /// Not running.
+    Initialize,
+    /// Listening.
+    Backup,
+    /// Ruling: advertises and holds the addresses.
+    Master,
+    /// Unable to rule; keepalived's addition.
+    Fault,
+}
+
+impl StateKind {
+    /// All of them, for tables and tests.
+    pub const ALL: [Self; 4] = [Self::Initialize, Self::Backup, Self::Master, Self::Fault];
+}
+
+impl fmt::Display for StateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Initialize => "Initialize",
+            Self::Backup => "Backup",
+            Self::Master => "Master",
+            Self::Fault => "Fault",
+        })
+    }
+}
+
+/// Where a router stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not running.
+    Initialize,
+    /// Listening.
+    Backup(Backup),
+    /// Ruling.
+    Master(Master),
+    /// Unable to rule.
+    Fault,
+}
+
+/// What a backup knows and waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// Master_Down_Timer.
+    pub master_down: Instant,
+    /// What its expiry will mean.
+    pub cause: TakeoverCause,
+    /// The last master whose word counted, and when it spoke.
+    pub master: Option<(Heard, Instant)>,
+    /// `preempt_delay` is running: do not take over from a living master before.
+    pub preempt_after: Option<Instant>,
+    /// Addresses of a killed predecessor are still on the interface and stay until decided.
+    pub adopted: bool,
+}
+
+/// What a master owes at which time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Master {
+    /// Adver_Timer, kept on schedule: a late wake-up does not shift the adverts after it.
+    pub next_advert: Instant,
+    /// The second burst of announcements, with its rounds.
+    pub second_burst: Option<(Instant, u32)>,
+    /// The next refresh of announcements.
+    pub refresh: Option<Instant>,
+    /// When a lower priority was last answered.
+    pub insisted: Option<Instant>,
+}
+
+impl State {
+    /// The state without its data.
+    pub fn kind(&self) -> StateKind {
+        match self {
+            Self::Initialize => StateKind::Initialize,
+            Self::Backup(_) => StateKind::Backup,
+            Self::Master(_) => StateKind::Master,
+            Self::Fault => StateKind::Fault,
+        }
+    }
+
+    /// The earliest deadline.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Initialize | Self::Fault => None,
+            Self::Backup(backup) => Some(backup.master_down),
+            Self::Master(master) => {
+                let burst = master.second_burst.map(|(at, _)| at);
+                [Some(master.next_advert), burst, master.refresh].into_iter().flatten().min()
+            }
+        }
+    }
+}
+
+impl Backup {
+    /// Nobody was heard up to `now`.
+    pub(super) fn silent_since(now: Instant, master_down: Duration) -> Self {
+        Self {
+            master_down: now + master_down,
+            cause: TakeoverCause::Silence,
+            master: None,
+            preempt_after: None,
+            adopted: false,
+        }
+    }
+}
