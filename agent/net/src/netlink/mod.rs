@@ -1,0 +1,36 @@
+//! Route netlink: asking the kernel for links and addresses, changing them, and hearing of changes.
+//!
+//! [`Requests`] asks and waits, [`Monitor`] listens and never waits. Messages to the kernel are built
+//! with netlink-packet-route; of what comes back only the attributes we use are decoded, so that an
+//! attribute from a newer kernel can never make a link unreadable.
+
+pub mod address;
+mod frame;
+pub mod lab;
+mod link;
+mod monitor;
+mod request;
+
+pub use address::{AddressEntry, AddressSpec, PROTOCOL_MARK};
+pub use link::Link;
+pub use monitor::{Event, Group, Monitor};
+pub use request::{Request, Requests};
+
+use crate::NetError;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use nix::sys::socket::{setsockopt, sockopt};
+
+/// Room for answers in the kernel: more than the ACKs of one batch or the events of one large claim.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// Opens a route netlink socket with a large receive buffer. Large is a wish: without `CAP_NET_ADMIN`
+/// the kernel caps it at `net.core.rmem_max`, and overruns are handled anyway.
+fn open_socket() -> Result<(Socket, u32), NetError> {
+    let failed = |error| NetError::from_io("open a netlink socket", &error);
+    let mut socket = Socket::new(NETLINK_ROUTE).map_err(failed)?;
+    let address: SocketAddr = socket.bind_auto().map_err(failed)?;
+    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES);
+    }
+    Ok((socket, address.port_number()))
+}

@@ -1,0 +1,156 @@
+//! Hearing of changes to links and addresses as they happen.
+
+use super::{
+    AddressEntry, Link,
+    frame::{Frame, frames},
+    open_socket,
+};
+use crate::NetError;
+use netlink_sys::Socket;
+use nix::sys::socket::{setsockopt, sockopt};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+/// The largest notification we ask for is a link's, about 2 KiB.
+const RECEIVE_BYTES: usize = 16 << 10;
+/// A queue this long cannot be in a 4 MiB buffer: whoever reads more is being fed faster than it reads.
+const DRAIN_MAX: usize = 1 << 16;
+
+/// What to listen to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Interfaces: created, changed, renamed, deleted (`RTNLGRP_LINK`).
+    Links,
+    /// IPv4 addresses: added, changed, removed (`RTNLGRP_IPV4_IFADDR`).
+    Ipv4Addresses,
+}
+
+/// Something changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An interface appeared or changed; this is how it is now.
+    Link(Link),
+    /// An interface was deleted or left for another network namespace.
+    LinkGone {
+        /// Its number.
+        index: u32,
+        /// Its last name.
+        name: String,
+    },
+    /// An address was added or changed.
+    AddressAdded {
+        /// How it is now.
+        address: AddressEntry,
+        /// Port id of the socket that asked for it, see [`Event::AddressRemoved`].
+        sender: Option<u32>,
+    },
+    /// An address was removed.
+    AddressRemoved {
+        /// How it was.
+        address: AddressEntry,
+        /// Port id of the socket that asked for it: compare with [`Requests::port_id`](super::Requests::port_id).
+        /// For the first netlink socket of a process this is its process id, which names the culprit;
+        /// later ones get arbitrary numbers. `None` when the kernel itself did it or `ioctl` was used.
+        sender: Option<u32>,
+    },
+    /// Changes came faster than they were read and some are lost: list everything anew. Whatever was
+    /// queued has been thrown away, so that nothing older than the new list can follow it.
+    Overrun,
+}
+
+/// A netlink socket that listens and never blocks.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: Socket,
+    receiving: Vec<u8>,
+}
+
+impl Monitor {
+    /// Listens to `groups` in the network namespace of the calling thread.
+    ///
+    /// Open the monitor first and list objects afterwards: a change in between is then seen twice
+    /// rather than never.
+    pub fn open(groups: &[Group]) -> Result<Self, NetError> {
+        let (socket, _) = open_socket()?;
+        let failed = |error| NetError::from_io("listen to netlink notifications", &error);
+        for group in groups {
+            let number = match group {
+                Group::Links => libc::RTNLGRP_LINK,
+                Group::Ipv4Addresses => libc::RTNLGRP_IPV4_IFADDR,
+            };
+            socket.add_membership(number).map_err(failed)?;
+        }
+        Ok(Self { socket, receiving: vec![0; RECEIVE_BYTES] })
+    }
+
+    /// Limits the queue in the kernel to about `bytes` (4 MiB at first), to provoke overruns in tests.
+    pub fn limit_queue(&mut self, bytes: usize) -> Result<(), NetError> {
+        setsockopt(&self.socket, sockopt::RcvBuf, &bytes)
+            .map_err(|errno| NetError::new("set the queue of a netlink socket", errno))
+    }
+
+    /// Hands at most `limit` notifications to `f`; true when there may be more.
+    pub fn read(&mut self, limit: usize, f: &mut dyn FnMut(Event)) -> Result<bool, NetError> {
+        for _ in 0..limit {
+            match self.receive() {
+                Ok(Some(length)) => {
+                    // A notification cut short is one lost.
+                    let Some(datagram) = self.receiving.get(..length) else {
+                        return Ok(self.overrun(f));
+                    };
+                    frames(datagram).filter_map(|frame| event(&frame)).for_each(&mut *f);
+                }
+                Ok(None) => return Ok(false),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(self.overrun(f)),
+                Err(error) => return Err(NetError::from_io("read netlink notifications", &error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Empties the queue, then reports the loss.
+    fn overrun(&mut self, f: &mut dyn FnMut(Event)) -> bool {
+        let drained = (0..DRAIN_MAX).any(|_| matches!(self.receive(), Ok(None)));
+        f(Event::Overrun);
+        !drained
+    }
+
+    /// Length of the next notification from the kernel, `None` when there is none.
+    fn receive(&mut self) -> io::Result<Option<usize>> {
+        loop {
+            let mut room = &mut self.receiving[..];
+            match self.socket.recv_from(&mut room, libc::MSG_DONTWAIT | libc::MSG_TRUNC) {
+                Ok((length, sender)) if sender.port_number() == 0 => return Ok(Some(length)),
+                Ok(_) => return Ok(Some(0)), // from a process: counts against the limit, says nothing
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn event(frame: &Frame<'_>) -> Option<Event> {
+    let sender = (frame.port != 0).then_some(frame.port);
+    match frame.kind {
+        libc::RTM_NEWLINK => Link::parse(frame.body).map(Event::Link),
+        libc::RTM_DELLINK => {
+            Link::parse(frame.body).map(|link| Event::LinkGone { index: link.index, name: link.name })
+        }
+        libc::RTM_NEWADDR => {
+            AddressEntry::parse(frame.body).map(|address| Event::AddressAdded { address, sender })
+        }
+        libc::RTM_DELADDR => {
+            AddressEntry::parse(frame.body).map(|address| Event::AddressRemoved { address, sender })
+        }
+        _ => None,
+    }
+}
