@@ -10,5 +10,6 @@
 //! No text may make this crate panic, hang or recurse without bound.
 
 pub mod diag;
+pub mod diff;
 pub mod model;
 pub mod render;
