@@ -1,0 +1,2 @@
+//! The lab as a program: to come.
+fn main() {}
