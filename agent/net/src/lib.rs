@@ -16,5 +16,12 @@ pub mod clock;
 mod error;
 pub mod netlink;
 pub mod netns;
+mod option;
+pub mod poll;
+pub mod raw;
+pub mod sched;
+pub mod signal;
+pub mod sysctl;
+
 pub use error::NetError;
 pub use nix::errno::Errno;

@@ -107,7 +107,51 @@ fn message(spec: &AddressSpec) -> AddressMessage {
     message
 }
 
+/// One change of [`Requests::change_addresses`].
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// Put it in place; being there already is success.
+    Add(&'a AddressSpec),
+    /// Take it away; being gone already, even with the interface, is success.
+    Remove(&'a AddressSpec),
+}
+
+impl AddressSpec {
+    /// What identifies `entry` to the kernel, to remove it.
+    pub fn of(entry: &AddressEntry) -> Self {
+        Self {
+            index: entry.index,
+            ip: entry.ip,
+            prefix_len: entry.prefix_len,
+            label: None,
+            scope: entry.scope,
+            broadcast: None,
+            peer: entry.peer,
+            no_prefix_route: false,
+        }
+    }
+}
+
 impl Requests {
+    /// Carries out additions and removals in order, as few system calls as possible; the results are
+    /// in the same order.
+    pub fn change_addresses(&mut self, changes: &[Change<'_>]) -> Vec<Result<(), NetError>> {
+        let mut results = self.execute(changes.iter().map(|change| match change {
+            Change::Add(spec) => add(spec),
+            Change::Remove(spec) => remove(spec),
+        }));
+        for (change, result) in changes.iter().zip(&mut results) {
+            let tolerated: &[Errno] = match change {
+                Change::Add(_) => &[Errno::EEXIST],
+                Change::Remove(_) => &[Errno::EADDRNOTAVAIL, Errno::ENODEV],
+            };
+            if result.as_ref().is_err_and(|error| tolerated.contains(&error.errno())) {
+                *result = Ok(());
+            }
+        }
+        results
+    }
+
     /// Puts all of `specs` in place, in order; the results are in the same order. Being there already is
     /// success. The results of a claim may be mixed: undo is the caller's decision.
     pub fn add_addresses<'a>(

@@ -11,7 +11,7 @@ mod link;
 mod monitor;
 mod request;
 
-pub use address::{AddressEntry, AddressSpec, PROTOCOL_MARK};
+pub use address::{AddressEntry, AddressSpec, Change, PROTOCOL_MARK};
 pub use link::Link;
 pub use monitor::{Event, Group, Monitor};
 pub use request::{Request, Requests};

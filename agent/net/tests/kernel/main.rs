@@ -4,7 +4,9 @@
 //! reported as ignored, by name.
 
 mod addresses;
+mod host;
 mod links;
+mod packets;
 mod world;
 
 use hacluster_net::netns::become_root_in_user_namespace;
@@ -17,9 +19,11 @@ type Body = fn(&mut World) -> Result<(), Failed>;
 fn main() {
     let arguments = Arguments::from_args();
     let privileged = nix::unistd::geteuid().is_root() || become_root_or_say_why();
-    let trials = [addresses::TRIALS, links::TRIALS].concat().into_iter().map(|(name, body): (&str, Body)| {
-        Trial::test(name, move || World::run(body)).with_ignored_flag(!privileged)
-    });
+    let trials = [addresses::TRIALS, host::TRIALS, links::TRIALS, packets::TRIALS].concat().into_iter().map(
+        |(name, body): (&str, Body)| {
+            Trial::test(name, move || World::run(body)).with_ignored_flag(!privileged)
+        },
+    );
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 

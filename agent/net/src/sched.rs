@@ -1,0 +1,153 @@
+//! Making the protocol thread punctual: real-time scheduling, memory that stays, exact timers.
+//!
+//! Everything here is a refinement: a caller that is refused should warn and go on.
+
+use crate::NetError;
+use nix::{
+    errno::Errno,
+    sched::{CpuSet, sched_setaffinity},
+    sys::{
+        prctl,
+        resource::{Resource, getrlimit, setrlimit},
+    },
+    unistd::Pid,
+};
+use std::{ffi::CString, fs};
+
+/// What the agent may need to be allowed, by its number in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Capability {
+    /// Addresses, links, large buffers.
+    NetAdmin = 12,
+    /// Raw and packet sockets.
+    NetRaw = 13,
+    /// Locking memory.
+    IpcLock = 14,
+    /// Real-time scheduling.
+    SysNice = 23,
+}
+
+impl Capability {
+    /// The name by which the manual knows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NetAdmin => "CAP_NET_ADMIN",
+            Self::NetRaw => "CAP_NET_RAW",
+            Self::IpcLock => "CAP_IPC_LOCK",
+            Self::SysNice => "CAP_SYS_NICE",
+        }
+    }
+}
+
+/// Whether the calling thread has `capability`. Where that cannot be found out, it is assumed: the
+/// operation itself will tell.
+pub fn has_capability(capability: Capability) -> bool {
+    fs::read_to_string("/proc/thread-self/status")
+        .ok()
+        .and_then(|status| effective_capabilities(&status))
+        .is_none_or(|bits| bits >> (capability as u8) & 1 == 1)
+}
+
+fn effective_capabilities(status: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(value.trim(), 16).ok()
+}
+
+/// Fails with a sentence for people when the agent could not do its work.
+pub fn require_network_capabilities() -> Result<(), NetError> {
+    let missing = [Capability::NetAdmin, Capability::NetRaw].into_iter().find(|&one| !has_capability(one));
+    missing.map_or(Ok(()), |one| {
+        Err(NetError::new("manage addresses and send adverts", Errno::EPERM)
+            .with_detail(format!("{} is missing", one.name())))
+    })
+}
+
+/// Puts the calling thread under real-time scheduling (`SCHED_RR`), `priority` 1 (low) to 99. Processes
+/// it starts are ordinary again.
+pub fn set_realtime(priority: u8) -> Result<(), NetError> {
+    // A limit on real-time CPU time kills the whole process when it is reached, again and again.
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_RTTIME) {
+        let _ = setrlimit(Resource::RLIMIT_RTTIME, most, most);
+    }
+    // SAFETY: sched_param consists of integers, for which zero is a valid value.
+    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameters.sched_priority = priority.into();
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: the kernel reads `parameters`, which outlives the call; 0 is the calling thread.
+    let done = unsafe { libc::sched_setscheduler(0, policy, &parameters) };
+    Errno::result(done).map(drop).map_err(|errno| {
+        let error = NetError::new(format!("use real-time priority {priority}"), errno);
+        match errno {
+            Errno::EPERM => {
+                error.with_detail("CAP_SYS_NICE is missing, or the control group has no real-time share")
+            }
+            Errno::EINVAL => error.with_detail("it must be 1 to 99"),
+            _ => error,
+        }
+    })
+}
+
+/// Keeps every page of the process in memory from its first use on, so that nothing waits for a disk.
+/// Pages that are never used cost nothing.
+pub fn lock_memory() -> Result<(), NetError> {
+    // SAFETY: mlockall changes no memory and takes flags alone.
+    let done = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
+    Errno::result(done).map(drop).map_err(|errno| {
+        NetError::new("lock memory", errno).with_detail("CAP_IPC_LOCK or a larger LimitMEMLOCK helps")
+    })
+}
+
+/// Confines the calling thread to the given CPUs, counted from 0.
+pub fn set_affinity(cpus: &[usize]) -> Result<(), NetError> {
+    let mut set = CpuSet::new();
+    cpus.iter()
+        .try_for_each(|&cpu| set.set(cpu))
+        .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set))
+        .map_err(|errno| NetError::new(format!("run on CPUs {cpus:?}"), errno))
+}
+
+/// Timers of the calling thread fire on the nanosecond asked for, not up to 50 microseconds later.
+pub fn set_exact_timers() -> Result<(), NetError> {
+    prctl::set_timerslack(1).map_err(|errno| NetError::new("set the timer slack", errno))
+}
+
+/// Names the calling thread for `ps` and `top`; 15 bytes are kept.
+pub fn set_thread_name(name: &str) -> Result<(), NetError> {
+    let attempt = || format!("name a thread {name:?}");
+    let name = CString::new(name).map_err(|_| NetError::new(attempt(), Errno::EINVAL))?;
+    prctl::set_name(&name).map_err(|errno| NetError::new(attempt(), errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn effective_capabilities_are_read_from_the_status() {
+        let status = "Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t0000000000003000\nCapBnd:\t0\n";
+        assert_eq!(effective_capabilities(status), Some(0x3000));
+        assert_eq!(effective_capabilities("CapEff:\tnonsense\n"), None);
+        assert_eq!(effective_capabilities(""), None);
+    }
+
+    #[test]
+    fn a_thread_takes_its_name_and_its_timers() {
+        thread::spawn(|| {
+            set_thread_name("punctual").unwrap();
+            set_exact_timers().unwrap();
+            assert_eq!(fs::read_to_string("/proc/thread-self/comm").unwrap(), "punctual\n");
+            assert_eq!(prctl::get_timerslack(), Ok(1));
+            assert_eq!(set_thread_name("a\0b").unwrap_err().errno(), Errno::EINVAL);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn priorities_beyond_the_scale_are_refused_with_the_scale() {
+        let error = set_realtime(100).unwrap_err();
+        assert!(error.to_string().contains("1 to 99"), "{error}");
+    }
+}
