@@ -24,6 +24,8 @@ pub enum Capability {
     NetRaw = 13,
     /// Locking memory.
     IpcLock = 14,
+    /// Namespaces and mounts.
+    SysAdmin = 21,
     /// Real-time scheduling.
     SysNice = 23,
 }
@@ -35,6 +37,7 @@ impl Capability {
             Self::NetAdmin => "CAP_NET_ADMIN",
             Self::NetRaw => "CAP_NET_RAW",
             Self::IpcLock => "CAP_IPC_LOCK",
+            Self::SysAdmin => "CAP_SYS_ADMIN",
             Self::SysNice => "CAP_SYS_NICE",
         }
     }

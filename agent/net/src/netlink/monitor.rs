@@ -8,6 +8,7 @@ use super::{
 use crate::NetError;
 use netlink_sys::Socket;
 use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{SockFilter, SockRef};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
@@ -85,6 +86,15 @@ impl Monitor {
         Ok(Self { socket, receiving: vec![0; RECEIVE_BYTES] })
     }
 
+    /// From now on, leaves out addresses added through the socket with this port id
+    /// ([`Requests::port_id`](super::Requests::port_id)): whoever claims thousands has the results and
+    /// needs no echo. Removals are always reported, as one can take other addresses along.
+    pub fn ignore_additions_by(&self, port_id: u32) -> Result<(), NetError> {
+        SockRef::from(&self.socket)
+            .attach_filter(&additions_filter(port_id))
+            .map_err(|error| NetError::from_io("filter netlink notifications", &error))
+    }
+
     /// Limits the queue in the kernel to about `bytes` (4 MiB at first), to provoke overruns in tests.
     pub fn limit_queue(&mut self, bytes: usize) -> Result<(), NetError> {
         setsockopt(&self.socket, sockopt::RcvBuf, &bytes)
@@ -136,6 +146,24 @@ impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Drops `RTM_NEWADDR` caused by `port_id`. The filter reads numbers as big-endian, netlink's are native.
+fn additions_filter(port_id: u32) -> [SockFilter; 6] {
+    use libc::*;
+    const KIND_OFFSET: u32 = 4;
+    const PORT_OFFSET: u32 = 12;
+    let kind = u16::from_be_bytes(RTM_NEWADDR.to_ne_bytes()).into();
+    let port = u32::from_be_bytes(port_id.to_ne_bytes());
+    let instruction = |code: u32, yes, no, k| SockFilter::new(code as u16, yes, no, k);
+    [
+        instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, KIND_OFFSET),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, kind),
+        instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, PORT_OFFSET),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, port),
+        instruction(BPF_RET | BPF_K, 0, 0, 0),
+        instruction(BPF_RET | BPF_K, 0, 0, u32::MAX),
+    ]
 }
 
 fn event(frame: &Frame<'_>) -> Option<Event> {

@@ -18,6 +18,7 @@ pub(crate) const TRIALS: &[(&str, Body)] = &[
     ("addresses::a_foreign_address_is_taken_over", a_foreign_address_is_taken_over),
     ("addresses::each_refusal_meets_its_request", each_refusal_meets_its_request),
     ("addresses::monitor_names_who_removed_one", monitor_names_who_removed_one),
+    ("addresses::echoes_of_our_own_additions_can_be_left_out", echoes_of_our_own_additions_can_be_left_out),
     ("addresses::overrun_is_reported_and_recovered_from", overrun_is_reported_and_recovered_from),
 ];
 
@@ -133,6 +134,27 @@ fn monitor_names_who_removed_one(world: &mut World) -> Result<(), Failed> {
         return Err(format!("{removed:?}").into());
     };
     assert_eq!((address.ip, sender), (spec.ip, Some(other.port_id())));
+    Ok(())
+}
+
+fn echoes_of_our_own_additions_can_be_left_out(world: &mut World) -> Result<(), Failed> {
+    let (ours, foreign) = (plain(world.a.index, 1), plain(world.a.index, 2));
+    let mut monitor = Monitor::open(&[Group::Links, Group::Ipv4Addresses])?;
+    monitor.ignore_additions_by(world.requests.port_id())?;
+    let mut other = Requests::open()?;
+    assert_eq!(world.requests.add_addresses([&ours]), [Ok(())]);
+    assert_eq!(other.add_addresses([&foreign]), [Ok(())]);
+    assert_eq!(world.requests.remove_addresses([&ours]), [Ok(())]);
+    world.requests.set_mtu("a", 1300)?;
+    let first = wait_for_event(&mut monitor, "the foreign addition is heard", |_| true)?;
+    assert!(matches!(first, Event::AddressAdded { address, .. } if address.ip == foreign.ip));
+    // Ours was the first of its network: the kernel took the other along.
+    for expected in [foreign.ip, ours.ip] {
+        let event = wait_for_event(&mut monitor, "a removal is heard", |_| true)?;
+        assert!(matches!(event, Event::AddressRemoved { address, .. } if address.ip == expected));
+    }
+    let last = wait_for_event(&mut monitor, "links are heard as before", |_| true)?;
+    assert!(matches!(last, Event::Link(link) if link.mtu == 1300));
     Ok(())
 }
 

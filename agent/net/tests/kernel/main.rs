@@ -9,7 +9,10 @@ mod links;
 mod packets;
 mod world;
 
-use hacluster_net::netns::become_root_in_user_namespace;
+use hacluster_net::{
+    netns::become_root_in_user_namespace,
+    sched::{Capability, has_capability},
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 use world::World;
 
@@ -18,7 +21,8 @@ type Body = fn(&mut World) -> Result<(), Failed>;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let privileged = nix::unistd::geteuid().is_root() || become_root_or_say_why();
+    let allowed = [Capability::SysAdmin, Capability::NetAdmin, Capability::NetRaw].map(has_capability);
+    let privileged = allowed == [true; 3] || become_root_or_say_why();
     let trials = [addresses::TRIALS, host::TRIALS, links::TRIALS, packets::TRIALS].concat().into_iter().map(
         |(name, body): (&str, Body)| {
             Trial::test(name, move || World::run(body)).with_ignored_flag(!privileged)
