@@ -53,6 +53,17 @@ pub struct Frame {
     pub packet: Packet,
 }
 
+/// A packet of one kind, with its circumstances.
+#[derive(Clone, Debug)]
+pub struct Seen<T> {
+    /// When it was read, a little after it was sent.
+    pub at: Instant,
+    /// The host it came from.
+    pub host: String,
+    /// The packet.
+    pub packet: T,
+}
+
 /// A running recording; it ends with this value.
 #[derive(Debug)]
 pub struct Capture {
@@ -101,25 +112,28 @@ impl Capture {
         lock(&self.shared.frames).1
     }
 
-    /// The advertisements so far, each with its time.
-    pub fn adverts(&self) -> Vec<(Instant, Advert)> {
+    /// The advertisements so far, oldest first.
+    pub fn adverts(&self) -> Vec<Seen<Advert>> {
         self.select(|packet| match packet {
             Packet::Advert(advert) => Some(advert.clone()),
             Packet::Arp(_) => None,
         })
     }
 
-    /// The ARP packets so far, each with its time.
-    pub fn arps(&self) -> Vec<(Instant, Arp)> {
+    /// The ARP packets so far, oldest first.
+    pub fn arps(&self) -> Vec<Seen<Arp>> {
         self.select(|packet| match packet {
             Packet::Arp(arp) => Some(arp.clone()),
             Packet::Advert(_) => None,
         })
     }
 
-    fn select<T>(&self, pick: impl Fn(&Packet) -> Option<T>) -> Vec<(Instant, T)> {
+    fn select<T>(&self, pick: impl Fn(&Packet) -> Option<T>) -> Vec<Seen<T>> {
         let frames = lock(&self.shared.frames);
-        frames.0.iter().filter_map(|frame| Some((frame.at, pick(&frame.packet)?))).collect()
+        let seen = frames.0.iter().filter_map(|frame| {
+            Some(Seen { at: frame.at, host: frame.host.clone(), packet: pick(&frame.packet)? })
+        });
+        seen.collect()
     }
 
     /// One line per packet, for people; times in seconds since the recording began.

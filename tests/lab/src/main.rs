@@ -1,2 +1,108 @@
-//! The lab as a program: to come.
-fn main() {}
+//! `cargo lab`: a failover on this machine, in a minute, with real daemons on virtual networks.
+
+mod program;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hacluster_lab::{privilege, wait::Interrupted};
+use program::{
+    daemon::{Choice, Daemon},
+    narrate::Narrator,
+    play::Play,
+    scenario::{SCENARIOS, Scenario},
+    signals,
+};
+use std::process::ExitCode;
+
+/// Plays failovers: real daemons on hosts made of network namespaces, without root where user
+/// namespaces are allowed.
+///
+/// Nothing outside is touched, and nothing is left behind.
+#[derive(Debug, Parser)]
+#[command(name = "hacluster-lab", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:\n  cargo lab                    play everything\n  \
+                        cargo lab play ring --keep   play the ring, then leave it up to look inside")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    play: PlayArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Play a scenario, or all (the default)
+    Play(PlayArguments),
+    /// List the scenarios
+    List,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct PlayArguments {
+    /// What to play
+    #[arg(value_enum, default_value_t = Which::All)]
+    scenario: Which,
+    /// Leave the last scenario running until Ctrl-C, and say how to look inside
+    #[arg(long)]
+    keep: bool,
+    /// The same with keepalived, to compare
+    #[arg(long, value_enum, default_value_t = Choice::Agent, hide = true)]
+    daemon: Choice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Which {
+    DualMaster,
+    Ring,
+    All,
+}
+
+impl Which {
+    fn scenarios(self) -> Vec<&'static Scenario> {
+        let name = self.to_possible_value().map(|value| value.get_name().to_owned());
+        let wanted = |scenario: &&&Scenario| self == Self::All || name.as_deref() == Some(scenario.name);
+        SCENARIOS.iter().filter(wanted).copied().collect()
+    }
+}
+
+fn main() -> ExitCode {
+    privilege::exec_if_asked();
+    let arguments = Arguments::parse();
+    let narrator = Narrator::new();
+    let outcome = match arguments.verb {
+        Some(Verb::List) => {
+            SCENARIOS.iter().for_each(|scenario| narrator.event(scenario.name, scenario.title));
+            Ok(())
+        }
+        Some(Verb::Play(play)) => run(&narrator, play),
+        None => run(&narrator, arguments.play),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            narrator.line("\nInterrupted: all programs have ended, nothing is left behind.");
+            ExitCode::from(signals::INTERRUPTED)
+        }
+        Err(error) => {
+            eprintln!("hacluster-lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(narrator: &Narrator, play: PlayArguments) -> Result<()> {
+    // Before the lab's own user namespace: the build is the user's.
+    let daemon = Daemon::ready(play.daemon)?;
+    let privilege = hacluster_lab::enter().context("no lab can be built here")?;
+    signals::watch()?;
+    let scenarios = play.scenario.scenarios();
+    let last = scenarios.len().saturating_sub(1);
+    for (index, scenario) in scenarios.into_iter().enumerate() {
+        let keep = play.keep && index == last;
+        Play { narrator, daemon: &daemon, scenario, privilege, keep }.perform()?;
+    }
+    narrator.line("Everything has ended; nothing is left behind. Next:");
+    narrator.line("  cargo lab play ring --keep                      leave it up, look inside");
+    narrator.line("  cargo lab play dual-master --daemon keepalived  the same with keepalived, to compare");
+    Ok(())
+}

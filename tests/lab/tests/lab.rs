@@ -209,12 +209,12 @@ fn capture_sees_injected_adverts() -> Result<()> {
         wait_for("two adverts", LIMIT, || capture.adverts().len() >= 2)?;
         let adverts = capture.adverts();
         ensure!(adverts.len() == 2, "each must count once:\n{}", capture.summary());
-        let (_, first) = &adverts[0];
+        let first = &adverts[0].packet;
         ensure!((first.vrid, first.priority, first.ttl) == (51, 100, 255), "{first:?}");
         ensure!((first.auth_type, first.interval) == (Some(1), 1) && first.addresses == [VIP], "{first:?}");
         ensure!(first.source == Ipv4Addr::new(10, 9, 0, 1) && first.destination == GROUP, "{first:?}");
-        ensure!(adverts[1].1.priority == 0 && adverts[1].0 >= adverts[0].0);
-        ensure!(capture.frames()[0].host == "left", "{}", capture.summary());
+        ensure!(adverts[1].packet.priority == 0 && adverts[1].at >= adverts[0].at);
+        ensure!(adverts[0].host == "left", "{}", capture.summary());
         let file = lab.directory().join("adverts.pcap");
         capture.write_pcap(&file)?;
         let expected = 24 + capture.frames().iter().map(|frame| 16 + frame.bytes.len()).sum::<usize>();
@@ -252,11 +252,11 @@ fn keepalived_pair() -> Result<()> {
         wait_for("an answer of right", LIMIT, || probe.answered_since(stopped))?;
         let adverts = capture.adverts();
         ensure!(
-            adverts.iter().any(|(_, advert)| advert.priority == 0),
+            adverts.iter().any(|advert| advert.packet.priority == 0),
             "nobody left:\n{}",
             capture.summary()
         );
-        ensure!(capture.arps().iter().any(|(_, arp)| arp.is_gratuitous() && arp.sender_ip == VIP));
+        ensure!(capture.arps().iter().any(|arp| arp.packet.is_gratuitous() && arp.packet.sender_ip == VIP));
         ensure!(probe.stop().missed() > 0, "an election without a gap?");
         Ok(())
     })
@@ -278,7 +278,7 @@ fn frr_pair() -> Result<()> {
         let from = |ip: [u8; 4]| {
             let ip = Ipv4Addr::from(ip);
             let what = format!("an advert of {ip}");
-            wait_for(&what, LIMIT, || capture.adverts().iter().any(|(_, advert)| advert.source == ip))
+            wait_for(&what, LIMIT, || capture.adverts().iter().any(|advert| advert.packet.source == ip))
         };
         let left = frr.start(lab.host("left")?, &router(150))?;
         from([10, 9, 0, 1])?;
