@@ -42,11 +42,11 @@ impl Backup {
         }
     }
 
-    /// Whether `sender` speaks while another master, at least as good as we are, lives: it is then
-    /// the loser of a split brain, and not ours to replace.
-    fn has_better_master_than(&self, sender: Heard, ours: Priority, now: Instant, alive: Duration) -> bool {
+    /// Whether `sender` speaks while another master, of priority `lowest` at least, lives: it is
+    /// then the loser of a split brain, and not ours to replace.
+    fn has_better_master_than(&self, sender: Heard, lowest: Priority, now: Instant, alive: Duration) -> bool {
         self.master.is_some_and(|(master, at)| {
-            master.sender != sender.sender && master.priority >= ours && now.since(at) < alive
+            master.sender != sender.sender && master.priority >= lowest && now.since(at) < alive
         })
     }
 
@@ -66,6 +66,14 @@ impl Backup {
 }
 
 impl Parameters {
+    /// A living master of this priority is left to rule.
+    const fn lowest_respected(&self) -> Priority {
+        match self.preemption {
+            Preemption::After(_) => self.priority,
+            Preemption::Never => Priority::RESIGN,
+        }
+    }
+
     fn stagger(&self, bound: Priority) -> Duration {
         STAGGER_PER_PRIORITY.times(u64::from(bound.get().saturating_sub(self.priority.get())))
     }
@@ -101,14 +109,29 @@ impl Machine {
         let State::Backup(backup) = &mut self.state else { return };
         let other_master_lives = backup.has_better_master_than(
             heard,
-            self.parameters.priority,
+            self.parameters.lowest_respected(),
             now,
             self.parameters.interval.duration().times(2),
         );
-        if !other_master_lives {
+        if !other_master_lives && backup.cause != TakeoverCause::Resigned(heard.sender) {
             backup.master_down = now + skew;
             backup.cause = TakeoverCause::Resigned(heard.sender);
         }
+        // Who left counts no longer as the better master when a lower one speaks.
+        backup.master = backup.master.filter(|(master, _)| master.sender != heard.sender);
+    }
+
+    /// Without preemption any living master is good enough: restart the timer. Of two that are
+    /// heard the better one stays the known one.
+    fn tolerate(&mut self, now: Instant, heard: Heard) {
+        let alive = self.parameters.master_down();
+        let State::Backup(backup) = &mut self.state else { return };
+        backup.master_down = now + alive;
+        backup.cause = TakeoverCause::MasterSilent(heard.sender);
+        if !backup.has_better_master_than(heard, heard.priority, now, alive) {
+            backup.master = Some((heard, now));
+        }
+        self.give_up_adopted();
     }
 
     /// A master of lower priority lives.
@@ -117,20 +140,12 @@ impl Machine {
     /// claim is silent that long: unless told otherwise, take over after a short stagger.
     pub(super) fn consider_takeover(&mut self, now: Instant, heard: Heard) {
         let parameters = self.parameters;
+        let Preemption::After(delay) = parameters.preemption else { return self.tolerate(now, heard) };
         let State::Backup(backup) = &mut self.state else { return };
         let alive = parameters.master_down();
         if backup.has_better_master_than(heard, parameters.priority, now, alive) {
             return;
         }
-        let delay = match parameters.preemption {
-            Preemption::Never => {
-                backup.master_down = now + alive;
-                backup.cause = TakeoverCause::MasterSilent(heard.sender);
-                backup.master = Some((heard, now));
-                return self.give_up_adopted();
-            }
-            Preemption::After(delay) => delay,
-        };
         let not_before = backup.preempt_after.unwrap_or(now + delay);
         if now < not_before {
             backup.preempt_after = Some(not_before);

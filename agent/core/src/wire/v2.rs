@@ -41,6 +41,7 @@ use super::auth::{AUTH_DATA_LEN, Auth};
 use super::{ADDRESSES_MAX, checksum, ipv4};
 use crate::{interval::Seconds, priority::Priority, vrid::Vrid};
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::Ipv4Addr;
 use layout::{MutableVrrpPacket, VrrpPacket};
 use pnet_packet::Packet;
@@ -185,6 +186,13 @@ pub struct Template {
     destination: Ipv4Addr,
 }
 
+impl fmt::Debug for Template {
+    /// Without the bytes: they hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Template({} bytes to {})", self.packet.len(), self.destination)
+    }
+}
+
 impl Template {
     /// Lays out the packet once.
     pub fn new(outgoing: &Outgoing) -> Self {
@@ -213,6 +221,11 @@ impl Template {
     /// Group the packet goes to.
     pub fn destination(&self) -> Ipv4Addr {
         self.destination
+    }
+
+    /// The packet as [`with_priority`](Self::with_priority) last left it.
+    pub fn packet(&self) -> &[u8] {
+        &self.packet
     }
 
     /// The whole IPv4 packet with `priority` and its checksum in place.

@@ -92,6 +92,9 @@ impl Default for RecvBuffers {
 }
 
 impl RecvBuffers {
+    /// Packets in a full batch: after fewer, the socket was empty.
+    pub const CAPACITY: usize = BATCH_MAX;
+
     /// Room for 64 packets of 1,536 bytes.
     pub fn new() -> Self {
         Self { room: vec![0; BATCH_MAX * PACKET_BYTES_MAX], lengths: [0; BATCH_MAX], count: 0, cut: 0 }

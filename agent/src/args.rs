@@ -1,0 +1,51 @@
+//! The command line.
+
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+
+/// Makes services on this node highly available: VRRP next to keepalived and FRR.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "hacluster-agent",
+    version,
+    after_help = "Examples:\n  \
+        hacluster-agent --config /etc/keepalived/keepalived.conf --check\n  \
+        hacluster-agent --config /etc/keepalived/keepalived.conf\n\n\
+        Exit status of --check: 0 all is in force, 1 something written is not in force, 2 not runnable.\n\
+        Signals: TERM and INT resign and stop, HUP reloads what changed."
+)]
+pub struct Args {
+    /// keepalived.conf, or agent.toml when the name ends in .toml
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "/etc/keepalived/keepalived.conf")]
+    pub config: PathBuf,
+
+    /// agent.toml with settings of the process, laid over a keepalived.conf
+    #[arg(long, value_name = "FILE")]
+    pub agent_config: Option<PathBuf>,
+
+    /// Check the configuration, say everything that is wrong with it, and exit
+    #[arg(long)]
+    pub check: bool,
+
+    /// How --check answers
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub format: Format,
+
+    /// How log lines on stderr look
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub log_format: Format,
+
+    /// Everything the agent writes goes here; agents with different ones can share a machine
+    /// [default: run_dir of agent.toml, else /run/hacluster]
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+}
+
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs, one object per answer or line.
+    Json,
+}

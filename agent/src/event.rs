@@ -1,0 +1,234 @@
+//! What happened, in one form for everybody who tells it: today the log, later history, traces,
+//! metrics and the API.
+
+use crate::mailbox::Sender;
+use hacluster_core::machine::{Note, Transition};
+use hacluster_core::priority::Priority;
+use hacluster_core::receive::Discard;
+use hacluster_core::vrid::Vrid;
+use hacluster_net::NetError;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Where threads put their events. Full means dropped and counted, never waited for.
+pub type EventSender = Sender<Event>;
+
+/// Who a virtual router is, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// As configured.
+    pub name: String,
+    /// Number on the network.
+    pub vrid: Vrid,
+    /// Interface of the adverts.
+    pub interface: String,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (vrid {}, {})", self.name, self.vrid, self.interface)
+    }
+}
+
+/// Something that happened to a virtual router, or to the agent when `router` is absent.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Who it concerns.
+    pub router: Option<Arc<Identity>>,
+    /// What happened.
+    pub what: What,
+}
+
+/// How much an event matters to a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Worth waking someone.
+    Warning,
+    /// The ordinary life of a cluster.
+    Info,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// The state changed.
+    Transition {
+        /// From, to and why.
+        transition: Transition,
+        /// The priority in force.
+        priority: Priority,
+    },
+    /// Something odd that changed nothing.
+    Note(Note),
+    /// Packets were dropped: `count` since the last such line.
+    Discarded {
+        /// Who sent the latest one; unknown when not even the IP header made sense.
+        sender: Option<Ipv4Addr>,
+        /// Why.
+        why: Discard,
+        /// How many of this kind since the last line.
+        count: u64,
+    },
+    /// A sender's address list is not ours.
+    AddressesDiffer {
+        /// Who sent it.
+        sender: Ipv4Addr,
+    },
+    /// An advert could not be sent; `count` since the last such line.
+    SendFailed {
+        /// Why.
+        error: NetError,
+        /// How many since the last line.
+        count: u64,
+    },
+    /// Addresses of the router that vanished were put back.
+    Restored {
+        /// The first of them.
+        address: Ipv4Addr,
+        /// How many.
+        count: usize,
+        /// Who took them away, as far as the kernel tells.
+        by: Option<String>,
+        /// How often this happened to the router so far.
+        times: u64,
+    },
+    /// The kernel refused addresses.
+    Refused {
+        /// The first refusal.
+        error: NetError,
+        /// How many addresses were refused.
+        count: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// Addresses left behind by a predecessor were found at start.
+    Adopted {
+        /// How many.
+        count: usize,
+    },
+    /// Addresses that nobody holds any more were removed.
+    Cleaned {
+        /// The first of them.
+        address: Ipv4Addr,
+        /// How many.
+        count: usize,
+    },
+    /// An interface of virtual routers came, went or changed.
+    Interface {
+        /// Its name.
+        name: String,
+        /// How it is now.
+        now: InterfaceState,
+    },
+    /// Something on the node failed that concerns no single router.
+    Trouble {
+        /// What, and the mend where one is known.
+        error: NetError,
+    },
+}
+
+/// What matters of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterfaceState {
+    /// It does not exist.
+    Missing,
+    /// It cannot carry packets.
+    Down,
+    /// It can carry packets; adverts would come from this address.
+    Up(Option<Ipv4Addr>),
+}
+
+impl What {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        use hacluster_core::machine::StateKind;
+        match self {
+            Self::Transition { transition, .. } if transition.to == StateKind::Fault => Level::Warning,
+            Self::Transition { .. } | Self::Adopted { .. } | Self::Cleaned { .. } => Level::Info,
+            Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
+            Self::Interface { .. }
+            | Self::Note(_)
+            | Self::Discarded { .. }
+            | Self::AddressesDiffer { .. }
+            | Self::SendFailed { .. }
+            | Self::Restored { .. }
+            | Self::Refused { .. }
+            | Self::Trouble { .. } => Level::Warning,
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transition { transition: Transition { from, to, reason }, priority } => {
+                write!(f, "{from} -> {to}, priority {priority}: {reason}")
+            }
+            Self::Note(note) => fmt_note(note, f),
+            Self::Discarded { sender, why, count } => {
+                write!(f, "{count} advert(s) dropped, the latest from ")?;
+                match sender {
+                    Some(sender) => write!(f, "{sender}: {why}"),
+                    None => write!(f, "an unknown sender: {why}"),
+                }
+            }
+            Self::AddressesDiffer { sender } => write!(
+                f,
+                "{sender} advertises other addresses for this virtual router; accepted. \
+                 Compare virtual_ipaddress on both nodes"
+            ),
+            Self::SendFailed { error, count } => write!(
+                f,
+                "{count} advert(s) could not leave: {error}. The neighbours may take over while this node \
+                 goes on: look for a firewall that rejects protocol 112"
+            ),
+            Self::Restored { address, count, by, times } => {
+                write!(
+                    f,
+                    "{count} address(es) had been removed (first {address}) and are back in place; by "
+                )?;
+                write!(f, "{}, time {times}", by.as_deref().unwrap_or("an unknown process"))
+            }
+            Self::Refused { error, count, of } => write!(f, "{count} of {of} addresses refused: {error}"),
+            Self::Adopted { count } => write!(
+                f,
+                "{count} address(es) of a predecessor found in place; they stay until it is known who rules"
+            ),
+            Self::Cleaned { address, count } => {
+                write!(f, "{count} stale address(es) removed (first {address})")
+            }
+            Self::Interface { name, now } => match now {
+                InterfaceState::Missing => write!(f, "interface {name} does not exist; waiting for it"),
+                InterfaceState::Down => write!(f, "interface {name} is down or has no carrier"),
+                InterfaceState::Up(Some(source)) => {
+                    write!(f, "interface {name} is up, adverts leave from {source}")
+                }
+                InterfaceState::Up(None) => write!(
+                    f,
+                    "interface {name} is up but has no IPv4 address of its own to send from; \
+                     add one that is not virtual, or set mcast_src_ip"
+                ),
+            },
+            Self::Trouble { error } => error.fmt(f),
+        }
+    }
+}
+
+fn fmt_note(note: &Note, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match note {
+        Note::DuplicateAddress(address) => write!(
+            f,
+            "an advert came from our own address {address}: another node has it, or the network reflects packets"
+        ),
+        Note::AdvertsMissed(count) => write!(
+            f,
+            "the protocol was not served for {count} advert interval(s): the host is overloaded or was suspended"
+        ),
+        Note::RivalHeard(heard) => write!(
+            f,
+            "{} also rules, with priority {}: answered, and the addresses announced again",
+            heard.sender, heard.priority
+        ),
+    }
+}

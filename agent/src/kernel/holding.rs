@@ -1,0 +1,246 @@
+//! The addresses of one virtual router: what shall be there and what is. Pure.
+
+use super::{Definition, RouterId};
+use crate::event::Identity;
+use hacluster_conf::model::{Address, Broadcast};
+use hacluster_core::time::Duration;
+use hacluster_net::NetError;
+use hacluster_net::netlink::{AddressEntry, AddressSpec, PROTOCOL_MARK};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// What shall become of a router's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Leave what is found until it is decided who rules.
+    Undecided,
+    /// They shall be there.
+    Present,
+    /// They shall not.
+    Absent,
+}
+
+/// One address and where it stands.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// As asked of the kernel; interface number 0 while the interface does not exist.
+    pub(super) spec: AddressSpec,
+    /// Interface by name.
+    pub(super) dev: String,
+    /// Its trouble is not the router's (`no_track`).
+    pub(super) no_track: bool,
+    /// The kernel has it.
+    pub(super) present: bool,
+    /// It was there before us and its router owns it: never removed.
+    pub(super) keep: bool,
+    /// The kernel refused it; tried again on the next sweep.
+    pub(super) refused: bool,
+    /// Own removals whose notification is still to come.
+    pub(super) farewells: u32,
+}
+
+/// A router's addresses.
+#[derive(Debug)]
+pub(super) struct Holding {
+    pub(super) id: RouterId,
+    pub(super) identity: Arc<Identity>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) want: Want,
+    pub(super) owner: bool,
+    pub(super) gap: Duration,
+    /// Rounds of announcements of the claim in force.
+    pub(super) rounds: u32,
+    /// Number of the claim whose outcome is still to be reported.
+    pub(super) claim: Option<u64>,
+    /// It waits in the work queue.
+    pub(super) queued: bool,
+    /// Its first definition was answered.
+    pub(super) settled: bool,
+    /// To be forgotten once nothing is left.
+    pub(super) forget: bool,
+    /// Last report about interfaces other than its own.
+    pub(super) usable: Option<bool>,
+    /// Refusals of the pass at hand.
+    pub(super) refusals: Vec<NetError>,
+    /// Addresses that vanished and are being put back: the first, how many, who took them.
+    pub(super) vanished: Option<Vanished>,
+    /// How often addresses were put back.
+    pub(super) restorations: u64,
+}
+
+/// Addresses that somebody else took away.
+#[derive(Clone, Debug)]
+pub(super) struct Vanished {
+    pub(super) address: Ipv4Addr,
+    pub(super) count: usize,
+    pub(super) sender: Option<u32>,
+}
+
+/// What to ask of the kernel for one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Add,
+    Remove,
+}
+
+impl Holding {
+    pub(super) fn new(definition: &Definition) -> Self {
+        let slots =
+            definition.addresses.iter().map(|address| Slot::new(address, &definition.identity)).collect();
+        Self {
+            id: definition.id,
+            identity: definition.identity.clone(),
+            slots,
+            want: Want::Undecided,
+            owner: definition.owner,
+            gap: definition.garp_interval,
+            rounds: 0,
+            claim: None,
+            queued: false,
+            settled: false,
+            forget: false,
+            usable: None,
+            refusals: Vec::new(),
+            vanished: None,
+            restorations: 0,
+        }
+    }
+
+    /// What is to be done for slot `number`.
+    pub(super) fn step(&self, number: usize) -> Option<Step> {
+        let slot = self.slots.get(number)?;
+        if slot.spec.index == 0 {
+            return None;
+        }
+        match self.want {
+            Want::Present => (!slot.present && !slot.refused).then_some(Step::Add),
+            Want::Absent => (slot.present && !slot.keep).then_some(Step::Remove),
+            Want::Undecided => None,
+        }
+    }
+
+    /// Whether what is there differs from what shall be.
+    pub(super) fn differs(&self) -> bool {
+        (0..self.slots.len()).any(|number| self.step(number).is_some())
+    }
+
+    /// The kernel has `address` as slot `number` wants it.
+    pub(super) fn found(&mut self, number: usize, address: &AddressEntry) {
+        let was_there_before_us = self.owner && !self.settled && address.protocol != PROTOCOL_MARK;
+        if let Some(slot) = self.slots.get_mut(number)
+            && slot.spec.prefix_len == address.prefix_len
+        {
+            slot.present = true;
+            slot.keep |= was_there_before_us;
+        }
+    }
+
+    /// Begins a claim: what the kernel refused before may work now, and what was found is asked
+    /// for again so that it carries our mark.
+    pub(super) fn begin_claim(&mut self, rounds: u32, claim: u64) {
+        self.want = Want::Present;
+        self.rounds = rounds;
+        self.claim = Some(claim);
+        self.refusals.clear();
+        for slot in &mut self.slots {
+            slot.refused = false;
+        }
+    }
+
+    /// How many of its addresses are there.
+    pub(super) fn present(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.present).count()
+    }
+}
+
+impl Slot {
+    fn new(address: &Address, identity: &Identity) -> Self {
+        let spec = AddressSpec {
+            index: 0,
+            ip: address.ip,
+            prefix_len: address.prefix_len,
+            label: address.label.clone(),
+            scope: address.scope.0,
+            broadcast: broadcast(address),
+            peer: address.peer.map(|(ip, _)| ip),
+            no_prefix_route: address.no_prefix_route,
+        };
+        Self {
+            spec,
+            dev: address.dev.clone().unwrap_or_else(|| identity.interface.clone()),
+            no_track: address.no_track,
+            present: false,
+            keep: false,
+            refused: false,
+            farewells: 0,
+        }
+    }
+}
+
+fn broadcast(address: &Address) -> Option<Ipv4Addr> {
+    let host_bits = u32::MAX.checked_shr(address.prefix_len.into()).unwrap_or(0);
+    let bits = u32::from(address.ip);
+    match address.broadcast {
+        Broadcast::None => None,
+        Broadcast::HostBitsSet => Some((bits | host_bits).into()),
+        Broadcast::HostBitsClear => Some((bits & !host_bits).into()),
+        Broadcast::Address(written) => Some(written),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hacluster_core::vrid::Vrid;
+
+    fn holding(count: u8) -> Holding {
+        let mut holding = Holding::new(&Definition {
+            id: RouterId(1),
+            identity: Arc::new(Identity {
+                name: "VI_1".into(),
+                vrid: Vrid::new(1).unwrap(),
+                interface: "eth0".into(),
+            }),
+            addresses: (0..count).map(|last| Address::new(Ipv4Addr::new(192, 0, 2, last), 24)).collect(),
+            owner: false,
+            garp_interval: Duration::ZERO,
+        });
+        holding.slots.iter_mut().for_each(|slot| slot.spec.index = 3);
+        holding
+    }
+
+    #[test]
+    fn steps_are_the_difference_between_wanted_and_present() {
+        let mut holding = holding(2);
+        holding.slots[1].present = true;
+        assert_eq!([holding.step(0), holding.step(1)], [None, None], "undecided: hands off");
+        holding.want = Want::Present;
+        assert_eq!([holding.step(0), holding.step(1)], [Some(Step::Add), None]);
+        holding.want = Want::Absent;
+        assert_eq!([holding.step(0), holding.step(1)], [None, Some(Step::Remove)]);
+        holding.slots[1].keep = true;
+        assert!(!holding.differs(), "an owner's own address stays");
+    }
+
+    #[test]
+    fn nothing_is_asked_of_an_interface_that_does_not_exist() {
+        let mut holding = holding(1);
+        holding.slots[0].spec.index = 0;
+        holding.want = Want::Present;
+        assert!(!holding.differs());
+    }
+
+    #[test]
+    fn broadcast_is_computed_from_the_prefix() {
+        let mut address = Address::new(Ipv4Addr::new(10, 1, 2, 3), 16);
+        assert_eq!(broadcast(&address), None);
+        address.broadcast = Broadcast::HostBitsSet;
+        assert_eq!(broadcast(&address), Some(Ipv4Addr::new(10, 1, 255, 255)));
+        address.broadcast = Broadcast::HostBitsClear;
+        assert_eq!(broadcast(&address), Some(Ipv4Addr::new(10, 1, 0, 0)));
+        address.prefix_len = 32;
+        assert_eq!(broadcast(&address), Some(Ipv4Addr::new(10, 1, 2, 3)));
+        address.prefix_len = 0;
+        assert_eq!(broadcast(&address), Some(Ipv4Addr::new(0, 0, 0, 0)));
+    }
+}

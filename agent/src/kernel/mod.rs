@@ -1,0 +1,155 @@
+//! The kernel thread: addresses and announcements, so that the protocol thread never waits for
+//! either.
+//!
+//! ```text
+//!   Order --> Hands --- requests, in batches --> kernel
+//!               | ^---- monitor ---------------- kernel      (somebody else changed something)
+//!               `------ gratuitous ARP --------> network
+//!   Report <----'
+//! ```
+//!
+//! Contract: an order says what shall be, not what to do; what is there is compared with it after
+//! every order, every notification and on a slow sweep. An address is announced only once the
+//! kernel has confirmed it, and the first announcement does not wait for the last address.
+
+mod announcer;
+mod hands;
+mod holding;
+mod interfaces;
+
+use crate::event::{EventSender, Identity};
+use crate::mailbox::{Receiver, Sender};
+use hacluster_conf::model::Address;
+use hacluster_core::time::Duration;
+use hacluster_net::NetError;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Names a virtual router among threads. Never used twice in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouterId(pub u32);
+
+/// What the protocol thread wants.
+#[derive(Debug)]
+pub enum Order {
+    /// This router exists, with these addresses; also when they changed.
+    Define(Definition),
+    /// Its addresses shall be there, each announced in so many rounds.
+    Claim {
+        /// Which router.
+        id: RouterId,
+        /// Rounds of announcements.
+        rounds: u32,
+        /// Comes back in [`Report::Refused`].
+        claim: u64,
+    },
+    /// Announce what is there.
+    Announce {
+        /// Which router.
+        id: RouterId,
+        /// Rounds of announcements.
+        rounds: u32,
+    },
+    /// Its addresses shall not be there.
+    Release {
+        /// Which router.
+        id: RouterId,
+    },
+    /// The router is gone: release, then forget it.
+    Forget {
+        /// Which router.
+        id: RouterId,
+    },
+    /// Finish what was ordered, report [`Report::Finished`] and end.
+    Shutdown,
+}
+
+/// A virtual router as far as addresses are concerned.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// Which router.
+    pub id: RouterId,
+    /// For events.
+    pub identity: Arc<Identity>,
+    /// Advertised and excluded addresses, in this order.
+    pub addresses: Vec<Address>,
+    /// The router owns them: those that were there before us stay when we go.
+    pub owner: bool,
+    /// Gap between announcements on one interface; zero for none.
+    pub garp_interval: Duration,
+}
+
+/// What the kernel thread found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// An interface that routers use is now like this; `None` when it does not exist.
+    Interface {
+        /// Its name.
+        name: String,
+        /// How it is.
+        now: Option<InterfaceNow>,
+    },
+    /// Answer to the first [`Order::Define`] of a router; its interfaces were reported before.
+    Defined {
+        /// Which router.
+        id: RouterId,
+        /// Some of its addresses are in place already.
+        adopted: bool,
+    },
+    /// Whether all interfaces that carry addresses of the router (other than its own) can do so.
+    AddressInterfaces {
+        /// Which router.
+        id: RouterId,
+        /// They can.
+        usable: bool,
+    },
+    /// None of the addresses could be put in place.
+    Refused {
+        /// Which router.
+        id: RouterId,
+        /// The claim's number.
+        claim: u64,
+    },
+    /// Nothing is left to do.
+    Finished,
+}
+
+/// An interface as routers need to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfaceNow {
+    /// The kernel's number.
+    pub index: u32,
+    /// It is up and has a carrier.
+    pub running: bool,
+    /// Its first IPv4 address that is not virtual.
+    pub source: Option<Ipv4Addr>,
+}
+
+/// An address that a predecessor recorded as its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leftover {
+    /// Interface it was put on.
+    pub interface: String,
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Its prefix length.
+    pub prefix_len: u8,
+}
+
+/// Starts the thread in the network namespace of the caller.
+///
+/// # Errors
+/// What the kernel refused: usually the privilege to use raw or netlink sockets.
+pub fn spawn(
+    orders: Receiver<Order>,
+    reports: Sender<Report>,
+    events: EventSender,
+    leftovers: Vec<Leftover>,
+) -> Result<JoinHandle<()>, NetError> {
+    let hands = hands::Hands::new(orders, reports, events, leftovers)?;
+    std::thread::Builder::new()
+        .name("hacluster-net".into())
+        .spawn(move || hands.run())
+        .map_err(|error| NetError::from_io("start the kernel thread", &error))
+}

@@ -1,0 +1,26 @@
+//! The daemon's shell around the pure core.
+//!
+//! ```text
+//!   main thread                 protocol thread (sacred)            kernel thread
+//!   supervisor --- Command ---> protocol::Engine --- Order -------> kernel::Hands
+//!    signals,                    sockets, timers,                    netlink, gratuitous ARP,
+//!    reload                      one Machine per router  <- Report -  reconciliation
+//!       ^                             |                                  |
+//!       |                             `----------- Event ---.------------'
+//!       `--- done                                           v
+//!                                                     log thread -> stderr
+//! ```
+//!
+//! Every arrow is a bounded queue without locks ([`mailbox`]). The protocol thread never waits for
+//! anybody: it does no netlink request, no logging and no file access.
+
+pub mod args;
+pub mod check;
+pub mod event;
+pub mod kernel;
+pub mod log;
+pub mod mailbox;
+pub mod protocol;
+pub mod rundir;
+pub mod supervisor;
+mod translate;

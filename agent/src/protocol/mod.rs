@@ -1,0 +1,80 @@
+//! The protocol thread: packets, timers and decisions, undisturbed.
+//!
+//! ```text
+//!   raw socket -> Port -> wire::v2::parse -> receive::check -> Machine -> Action
+//!                                                                 |          |-- advert --> Port -> raw socket
+//!   Schedule (deadlines) ------------------- Tick ----------------'          |-- addresses -> Order
+//!   Command (supervisor), Report (kernel thread) -> Input                    `-- Event -> log
+//! ```
+//!
+//! Contract: nothing here waits for anybody. Queues are bounded and lock-free; what does not fit is
+//! kept back (orders, one per router) or dropped and counted (events). Reads are bounded, so a
+//! flood delays no timer; a dropped packet touches its own counter and nothing else.
+
+mod engine;
+mod port;
+mod router;
+mod schedule;
+
+use crate::event::EventSender;
+use crate::kernel::{Order, Report, RouterId};
+use crate::mailbox::{Receiver, Sender};
+use hacluster_conf::model::{Agent, VirtualRouter};
+use hacluster_net::NetError;
+use std::thread::JoinHandle;
+
+/// What the supervisor wants.
+#[derive(Debug)]
+pub enum Command {
+    /// Run this virtual router.
+    Add {
+        /// A name of its own among threads.
+        id: RouterId,
+        /// How.
+        router: Box<VirtualRouter>,
+        /// Whether it takes over from a lower priority at once.
+        fast_takeover: bool,
+    },
+    /// It shall run differently; interface and VRID stay.
+    Change {
+        /// Which one.
+        id: RouterId,
+        /// How.
+        router: Box<VirtualRouter>,
+        /// Whether it takes over from a lower priority at once.
+        fast_takeover: bool,
+    },
+    /// Stop it: priority 0 if it rules, addresses removed.
+    Remove {
+        /// Which one.
+        id: RouterId,
+    },
+    /// Stop all and end the thread.
+    Stop,
+}
+
+/// The queues of the protocol thread.
+#[derive(Debug)]
+pub struct Queues {
+    /// From the supervisor.
+    pub commands: Receiver<Command>,
+    /// From the kernel thread. Knocks at the same place as `commands`.
+    pub reports: Receiver<Report>,
+    /// To the kernel thread.
+    pub orders: Sender<Order>,
+    /// To whoever listens.
+    pub events: EventSender,
+}
+
+/// Starts the thread in the network namespace of the caller.
+///
+/// # Errors
+/// When the kernel refuses the means to wait for packets or the thread itself.
+pub fn spawn(queues: Queues, settings: &Agent) -> Result<JoinHandle<()>, NetError> {
+    let engine = engine::Engine::new(queues)?;
+    let settings = settings.clone();
+    std::thread::Builder::new()
+        .name("hacluster-vrrp".into())
+        .spawn(move || engine.run(&settings))
+        .map_err(|error| NetError::from_io("start the protocol thread", &error))
+}

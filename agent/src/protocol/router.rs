@@ -1,0 +1,172 @@
+//! One virtual router in the shell: its machine, its packet, what it expects and what it counted.
+
+use crate::event::{Event, EventSender, Identity, What};
+use crate::translate;
+use hacluster_conf::model::VirtualRouter;
+use hacluster_core::machine::{Machine, Note};
+use hacluster_core::receive::{Discard, DiscardKind, Expectation};
+use hacluster_core::time::{Duration, Instant};
+use hacluster_core::wire::v2::Template;
+use hacluster_net::NetError;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// A remark of one kind is made at most this often; what happened between is counted into it.
+const REMARK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A virtual router that runs, or waits for its interface.
+#[derive(Debug)]
+pub(super) struct Router {
+    /// Place of its interface among the engine's ports.
+    pub(super) port: usize,
+    pub(super) identity: Arc<Identity>,
+    pub(super) configured: VirtualRouter,
+    pub(super) machine: Machine,
+    pub(super) expected: Expectation,
+    pub(super) template: Template,
+    /// The kernel thread knows its addresses.
+    pub(super) started: bool,
+    /// Number of the latest claim.
+    pub(super) claim: u64,
+    /// Dropped packets by kind, since the router was added.
+    discards: [Counter; DiscardKind::COUNT],
+    send_failures: Counter,
+    differing: Counter,
+    duplicates: Counter,
+    rivals: Counter,
+}
+
+/// Counts, and says when it is time to speak of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counter {
+    total: u64,
+    unspoken: u64,
+    spoken: Option<Instant>,
+}
+
+impl Counter {
+    /// Counts one; returns how many there were since the last remark when the next one is due.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.total += 1;
+        self.unspoken += 1;
+        if self.spoken.is_some_and(|at| now.since(at) < REMARK_INTERVAL) {
+            return None;
+        }
+        self.spoken = Some(now);
+        Some(std::mem::take(&mut self.unspoken))
+    }
+}
+
+impl Router {
+    pub(super) fn new(
+        port: usize,
+        configured: VirtualRouter,
+        fast_takeover: bool,
+        source: Option<Ipv4Addr>,
+    ) -> Self {
+        let source = source.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        Self {
+            port,
+            identity: Arc::new(Identity {
+                name: configured.name.clone(),
+                vrid: configured.vrid,
+                interface: configured.interface.clone(),
+            }),
+            machine: Machine::new(translate::parameters(&configured, fast_takeover), source),
+            expected: translate::expectation(&configured),
+            template: Template::new(&translate::outgoing(&configured, source)),
+            configured,
+            started: false,
+            claim: 0,
+            discards: [Counter::default(); DiscardKind::COUNT],
+            send_failures: Counter::default(),
+            differing: Counter::default(),
+            duplicates: Counter::default(),
+            rivals: Counter::default(),
+        }
+    }
+
+    /// Takes a new configuration; the machine is told separately.
+    pub(super) fn reconfigure(&mut self, configured: VirtualRouter, source: Option<Ipv4Addr>) {
+        self.identity =
+            Arc::new(Identity { name: configured.name.clone(), ..Identity::clone(&self.identity) });
+        self.expected = translate::expectation(&configured);
+        self.configured = configured;
+        self.set_source(source.unwrap_or(Ipv4Addr::UNSPECIFIED));
+    }
+
+    /// Adverts leave from `source`.
+    pub(super) fn set_source(&mut self, source: Ipv4Addr) {
+        self.template = Template::new(&translate::outgoing(&self.configured, source));
+    }
+
+    /// Where adverts leave from when the interface's own address is `interface_source`: as told, else
+    /// that, else, for an owner, the address it owns.
+    pub(super) fn source(&self, interface_source: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+        source_of(&self.configured, interface_source)
+    }
+
+    pub(super) fn discarded(
+        &mut self,
+        now: Instant,
+        sender: Option<Ipv4Addr>,
+        why: Discard,
+        events: &EventSender,
+    ) {
+        if let Some(count) = self.discards[why.kind() as usize].count(now) {
+            self.tell(events, What::Discarded { sender, why, count });
+        }
+    }
+
+    pub(super) fn addresses_differ(&mut self, now: Instant, sender: Ipv4Addr, events: &EventSender) {
+        if self.configured.skip_check_adv_addr {
+            return;
+        }
+        if self.differing.count(now).is_some() {
+            self.tell(events, What::AddressesDiffer { sender });
+        }
+    }
+
+    pub(super) fn send_failed(&mut self, now: Instant, error: NetError, events: &EventSender) {
+        if let Some(count) = self.send_failures.count(now) {
+            self.tell(events, What::SendFailed { error, count });
+        }
+    }
+
+    pub(super) fn note(&mut self, now: Instant, note: Note, events: &EventSender) {
+        let due = match note {
+            Note::DuplicateAddress(_) => self.duplicates.count(now).is_some(),
+            Note::RivalHeard(_) => self.rivals.count(now).is_some(),
+            Note::AdvertsMissed(_) => true,
+        };
+        if due {
+            self.tell(events, What::Note(note));
+        }
+    }
+
+    pub(super) fn tell(&self, events: &EventSender, what: What) {
+        events.send_or_drop(Event { router: Some(self.identity.clone()), what });
+    }
+}
+
+/// See [`Router::source`].
+pub(super) fn source_of(configured: &VirtualRouter, interface_source: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+    let owned = configured.addresses.first().filter(|_| configured.priority.is_owner());
+    configured.source.or(interface_source).or(owned.map(|address| address.ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remarks_are_rare_and_complete() {
+        let mut counter = Counter::default();
+        let mut spoken = Vec::new();
+        for millis in 0..25_000 {
+            spoken.extend(counter.count(Instant::from_micros(millis * 1_000)));
+        }
+        assert_eq!(spoken, [1, 10_000, 10_000]);
+        assert_eq!(counter.total, 25_000);
+    }
+}

@@ -1,0 +1,120 @@
+//! The run directory: the lock that keeps a second agent out, and the record of our addresses.
+//!
+//! ```text
+//!   RUN_DIR/agent.lock       held while the agent lives; contains its process id
+//!   RUN_DIR/addresses.json   addresses we may have put in place: a successor of a killed agent removes
+//!                            those that its own configuration does not name
+//! ```
+
+use crate::kernel::Leftover;
+use anyhow::{Context, bail};
+use hacluster_conf::model::VirtualRouter;
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Where the agent writes unless told otherwise.
+pub const DEFAULT: &str = "/run/hacluster";
+
+/// The locked directory; released when dropped.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl RunDir {
+    /// Creates the directory and takes its lock.
+    ///
+    /// # Errors
+    /// When it cannot be written, or another agent holds it.
+    pub fn lock(path: &Path) -> anyhow::Result<Self> {
+        let mend = "choose another directory with --run-dir";
+        fs::create_dir_all(path).with_context(|| format!("cannot create {}; {mend}", path.display()))?;
+        let lock = path.join("agent.lock");
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&lock);
+        let file = file.with_context(|| format!("cannot write {}; {mend}", lock.display()))?;
+        let mut held = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => held,
+            Err((_, errno)) => {
+                let holder = fs::read_to_string(&lock).unwrap_or_default();
+                bail!(
+                    "another agent (pid {}) runs with {}: {errno}; stop it, or {mend}",
+                    holder.trim(),
+                    path.display()
+                );
+            }
+        };
+        held.set_len(0).and_then(|()| writeln!(held, "{}", std::process::id()))?;
+        Ok(Self { path: path.to_owned(), _lock: held })
+    }
+
+    fn addresses(&self) -> PathBuf {
+        self.path.join("addresses.json")
+    }
+
+    /// What a predecessor left recorded; nothing when it ended in order. A damaged record is no
+    /// record: it must not keep the agent from starting.
+    pub fn leftovers(&self) -> Vec<Leftover> {
+        let text = fs::read_to_string(self.addresses()).unwrap_or_default();
+        let rows: Vec<(String, std::net::Ipv4Addr, u8)> = serde_json::from_str(&text).unwrap_or_default();
+        rows.into_iter().map(|(interface, ip, prefix_len)| Leftover { interface, ip, prefix_len }).collect()
+    }
+
+    /// Records every address that `routers` may put in place, and what is still there of before.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record(&self, routers: &[VirtualRouter], before: &[Leftover]) -> anyhow::Result<()> {
+        let mut rows: Vec<_> =
+            before.iter().map(|row| (row.interface.clone(), row.ip, row.prefix_len)).collect();
+        for router in routers {
+            for address in router.addresses.iter().chain(&router.excluded) {
+                let interface = address.dev.as_ref().unwrap_or(&router.interface).clone();
+                rows.push((interface, address.ip, address.prefix_len));
+            }
+        }
+        rows.sort();
+        rows.dedup();
+        // Whole or not at all: a crash while writing leaves the former record.
+        let fresh = self.path.join("addresses.json.new");
+        fs::write(&fresh, serde_json::to_string(&rows)?)?;
+        fs::rename(&fresh, self.addresses())?;
+        Ok(())
+    }
+
+    /// All addresses were removed in order: nothing is left to clean.
+    pub fn forget(&self) {
+        let _ = fs::remove_file(self.addresses());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_agent_is_told_who_holds_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = RunDir::lock(dir.path()).unwrap();
+        let message = RunDir::lock(dir.path()).unwrap_err().to_string();
+        assert!(message.contains(&std::process::id().to_string()), "{message}");
+        assert!(message.contains("--run-dir"), "{message}");
+        drop(held);
+        RunDir::lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn the_record_survives_and_damage_is_no_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::lock(dir.path()).unwrap();
+        let row = Leftover { interface: "eth0".into(), ip: [192, 0, 2, 1].into(), prefix_len: 24 };
+        run.record(&[], std::slice::from_ref(&row)).unwrap();
+        assert_eq!(run.leftovers(), [row]);
+        fs::write(run.addresses(), "[[\"eth0\",").unwrap();
+        assert_eq!(run.leftovers(), []);
+        run.forget();
+        assert_eq!(run.leftovers(), []);
+    }
+}

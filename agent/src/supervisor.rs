@@ -1,0 +1,228 @@
+//! The main thread: puts the parts together, waits for signals, reloads by difference.
+
+use crate::args::Args;
+use crate::check;
+use crate::kernel::{self, RouterId};
+use crate::log::LogThread;
+use crate::mailbox::{Sender, mailbox};
+use crate::protocol::{self, Command, Queues};
+use crate::rundir::{self, RunDir};
+use anyhow::{Context, bail};
+use hacluster_conf::diag::{Diagnostic, Severity};
+use hacluster_conf::diff::{Change, Effect, diff, new_errors};
+use hacluster_conf::model::{Config, VirtualRouter};
+use hacluster_conf::{Loaded, render};
+use hacluster_core::time::{Duration, Instant};
+use hacluster_net::poll::{Waiter, Wake};
+use hacluster_net::signal::{Request, Signals};
+use hacluster_net::{clock, sched};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread::JoinHandle;
+
+/// Events that may wait for the log.
+const EVENTS: usize = 16_384;
+/// Orders and reports that may wait between the protocol and the kernel thread.
+const ORDERS: usize = 8_192;
+/// Commands that may wait for the protocol thread.
+const COMMANDS: usize = 1_024;
+
+/// The running agent as the main thread sees it.
+struct Supervisor {
+    args: Args,
+    loaded: Loaded,
+    run_dir: RunDir,
+    commands: Sender<Command>,
+    /// Which number a router, known by interface and VRID, has among threads.
+    ids: BTreeMap<(String, u8), RouterId>,
+    next_id: u32,
+}
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, in one line with the mend.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let signals = Signals::open()?;
+    let loaded = check::load(&args);
+    say(&loaded.diagnostics, &loaded);
+    if loaded.exit_status() == 2 {
+        bail!("{}: nothing can run from this configuration; see --check", args.config.display());
+    }
+    sched::require_network_capabilities()?;
+    let wanted = args.run_dir.clone().or_else(|| loaded.config.agent.run_dir.clone());
+    let run_dir = RunDir::lock(wanted.as_deref().unwrap_or(Path::new(rundir::DEFAULT)))?;
+    let leftovers = run_dir.leftovers();
+
+    let (events, event_reader) = mailbox(EVENTS, &Wake::new()?);
+    let log = LogThread::spawn(event_reader)?;
+    let knock = Wake::new()?;
+    let (commands, command_reader) = mailbox(COMMANDS, &knock);
+    let (reports, report_reader) = mailbox(ORDERS, &knock);
+    let (orders, order_reader) = mailbox(ORDERS, &Wake::new()?);
+    run_dir.record(&loaded.config.routers, &leftovers).context("cannot record addresses")?;
+    let kernel = kernel::spawn(order_reader, reports, events.clone(), leftovers)?;
+    let queues = Queues { commands: command_reader, reports: report_reader, orders, events };
+    let protocol = protocol::spawn(queues, &loaded.config.agent)?;
+
+    let supervisor = Supervisor { args, loaded, run_dir, commands, ids: BTreeMap::new(), next_id: 0 };
+    let outcome = supervisor.serve(&signals, protocol);
+    let _ = kernel.join();
+    log.stop();
+    outcome
+}
+
+/// Diagnostics as log lines.
+fn say<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, loaded: &Loaded) {
+    for diagnostic in diagnostics {
+        let line = render::line(diagnostic, &loaded.sources);
+        match diagnostic.severity {
+            Severity::Hint => tracing::debug!("{line}"),
+            Severity::Warning => tracing::warn!("{line}"),
+            Severity::Error | Severity::Fatal => tracing::error!("{line}"),
+        }
+    }
+}
+
+impl Supervisor {
+    fn serve(mut self, signals: &Signals, protocol: JoinHandle<()>) -> anyhow::Result<()> {
+        let mut waiter = Waiter::new()?;
+        waiter.add(signals, 0)?;
+        let begins = clock::now() + Duration::from_millis(self.loaded.config.global.startup_delay_ms);
+        let mut begun = self.begin(begins);
+        loop {
+            waiter.wait_until((!begun).then_some(begins))?.for_each(drop);
+            begun = begun || self.begin(begins);
+            while let Some(request) = signals.read()? {
+                match request {
+                    Request::Reload => self.reload(begun),
+                    Request::Dump => self.dump(),
+                    Request::Stop => return self.stop(protocol),
+                }
+            }
+        }
+    }
+
+    /// Starts all routers once `startup_delay` is over.
+    fn begin(&mut self, begins: Instant) -> bool {
+        if clock::now() < begins {
+            return false;
+        }
+        let routers = self.loaded.config.routers.clone();
+        tracing::info!(
+            "{} {} runs {} virtual router(s) from {}",
+            env!("CARGO_PKG_NAME"),
+            env!("CARGO_PKG_VERSION"),
+            routers.len(),
+            self.args.config.display()
+        );
+        for router in routers {
+            self.add(router);
+        }
+        true
+    }
+
+    fn add(&mut self, router: VirtualRouter) {
+        let id = RouterId(self.next_id);
+        self.next_id += 1;
+        self.ids.insert(place(&router), id);
+        let fast_takeover = self.loaded.config.agent.fast_takeover;
+        self.commands.send_patiently(Command::Add { id, router: Box::new(router), fast_takeover });
+    }
+
+    fn remove(&mut self, router: &VirtualRouter) {
+        if let Some(id) = self.ids.remove(&place(router)) {
+            self.commands.send_patiently(Command::Remove { id });
+        }
+    }
+
+    /// Puts a changed file in force without touching what did not change. A file that brings errors
+    /// the running one did not have is refused as a whole.
+    fn reload(&mut self, begun: bool) {
+        let fresh = check::load(&self.args);
+        say(&fresh.diagnostics, &fresh);
+        let errors = new_errors(&self.loaded.diagnostics, &fresh.diagnostics);
+        if fresh.exit_status() == 2 || !errors.is_empty() {
+            tracing::error!(
+                "reload refused: {} brings {} new error(s); the former configuration stays in force",
+                self.args.config.display(),
+                errors.len().max(1)
+            );
+            return;
+        }
+        let before = std::mem::replace(&mut self.loaded, fresh).config;
+        if !begun {
+            return; // nothing runs yet: the fresh configuration is the one that will begin
+        }
+        let changes = diff(&before, &self.loaded.config);
+        let both = [&before.routers[..], &self.loaded.config.routers[..]].concat();
+        self.record(&both);
+        for change in &changes {
+            tracing::info!("reload: {change}");
+        }
+        if changes.is_empty() {
+            tracing::info!("reload: nothing changed");
+        }
+        let takeover_changed = before.agent.fast_takeover != self.loaded.config.agent.fast_takeover;
+        for change in changes {
+            self.apply(change);
+        }
+        if takeover_changed {
+            self.refresh_all();
+        }
+    }
+
+    fn record(&self, routers: &[VirtualRouter]) {
+        if let Err(error) = self.run_dir.record(routers, &[]) {
+            tracing::warn!("cannot record addresses, a successor could not clean up: {error}");
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Add(router) => self.add(*router),
+            Change::Remove(router) => self.remove(&router),
+            Change::Modify { old, new, what } => {
+                if what.iter().any(|field| field.effect == Effect::Restart) {
+                    self.remove(&old);
+                    self.add(*new);
+                } else if let Some(id) = self.ids.get(&place(&old)).copied() {
+                    self.change(id, *new);
+                }
+            }
+            Change::Agent(_) | Change::Global(_) => {} // read where they are needed, or at the next start
+        }
+    }
+
+    fn change(&mut self, id: RouterId, router: VirtualRouter) {
+        let fast_takeover = self.loaded.config.agent.fast_takeover;
+        self.commands.send_patiently(Command::Change { id, router: Box::new(router), fast_takeover });
+    }
+
+    fn refresh_all(&mut self) {
+        for router in self.loaded.config.routers.clone() {
+            if let Some(id) = self.ids.get(&place(&router)).copied() {
+                self.change(id, router);
+            }
+        }
+    }
+
+    fn dump(&self) {
+        let Config { routers, refused, .. } = &self.loaded.config;
+        tracing::info!("{} virtual router(s) configured, {} refused", routers.len(), refused.len());
+    }
+
+    fn stop(self, protocol: JoinHandle<()>) -> anyhow::Result<()> {
+        self.commands.send_patiently(Command::Stop);
+        if protocol.join().is_err() {
+            bail!("the protocol thread ended unexpectedly; addresses may have been left in place");
+        }
+        self.run_dir.forget();
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn place(router: &VirtualRouter) -> (String, u8) {
+    (router.interface.clone(), router.vrid.get())
+}
