@@ -1,0 +1,166 @@
+//! `agent.toml`, its drop-ins and the environment: one model out of layers.
+//!
+//! ```text
+//!   agent.toml -> agent.toml.d/*.toml (sorted) -> environment      later layers win, key by key
+//!        `-------------- read (spans kept) ---------'
+//!                              |  config crate merges values, Places remembers where each stands
+//!                              v
+//!   keepalived.conf model (optional base) -> router, table -> the same model::Config
+//! ```
+//!
+//! - Virtual routers of all layers are one by name, regardless of case; lists replace each other.
+//! - `HACLUSTER_AGENT__FAST_TAKEOVER=false`, `HACLUSTER_GLOBAL__ROUTER_ID=n1` and
+//!   `HACLUSTER_VIRTUAL_ROUTER__VI_1__PRIORITY=90` override a key. Only routers that some file names
+//!   are asked for; lists are separated by commas. Other variables are nobody's business.
+//! - A virtual router with any error in what is written of it is refused: a wrong priority or password
+//!   makes two masters. With a syntax error in any file nothing of the layers is used.
+
+mod read;
+mod router;
+mod table;
+
+use crate::diag::{Diagnostic, Severity};
+use crate::model::{Agent, Config, Global};
+use crate::{Loaded, source::Source};
+use read::Layers;
+use std::path::{Path, PathBuf};
+use table::{Findings, Table};
+
+/// Keys of `[agent]`.
+const AGENT_KEYS: [&str; 5] =
+    ["realtime_priority", "lock_memory", "cpu_affinity", "fast_takeover", "run_dir"];
+/// Keys of `[global]`.
+const GLOBAL_KEYS: [&str; 5] =
+    ["router_id", "mcast_group", "startup_delay", "log_unknown_vrids", "keepalived_conf"];
+/// Longest `startup_delay`, in seconds.
+const STARTUP_DELAY_MAX_SECS: u64 = 3600;
+
+/// What `path` and its layers say. A `[global] keepalived_conf` is the base they are laid over; a
+/// relative one is looked for beside `path`.
+pub fn load(path: &Path, source: &dyn Source) -> Loaded {
+    let empty = Loaded { config: Config::default(), diagnostics: Vec::new(), sources: Default::default() };
+    apply(empty, path, source, true)
+}
+
+/// Lays `toml` and its layers over what was loaded from elsewhere, usually keepalived.conf.
+pub fn overlay(loaded: Loaded, toml: &Path, source: &dyn Source) -> Loaded {
+    apply(loaded, toml, source, false)
+}
+
+fn apply(mut loaded: Loaded, path: &Path, source: &dyn Source, may_name_base: bool) -> Loaded {
+    let mut layers = Layers::default();
+    let findings = Findings::default();
+    layers.read_files(path, source, &mut loaded.sources, &findings);
+    layers.read_environment(&[], source, &mut loaded.sources);
+    if findings.worst() != Some(Severity::Fatal) {
+        if let Some(base) = layers.base() {
+            take_base(&mut loaded, path, &base, source, may_name_base, &findings);
+        }
+        let names: Vec<String> = loaded.config.routers.iter().map(|router| router.name.clone()).collect();
+        layers.read_environment(&names, source, &mut loaded.sources);
+        lower(&mut loaded.config, &layers, &findings);
+    }
+    loaded.diagnostics.extend(findings.finish());
+    loaded
+}
+
+/// Loads the keepalived.conf that the layers name and puts it where the layers are laid over.
+fn take_base(
+    loaded: &mut Loaded,
+    toml: &Path,
+    base: &str,
+    source: &dyn Source,
+    allowed: bool,
+    findings: &Findings,
+) {
+    if !allowed {
+        let message = "`keepalived_conf` is not used: a keepalived.conf is already given";
+        findings.push(Diagnostic::new(Severity::Warning, "base-not-used", message).not_in_force());
+        return;
+    }
+    let path: PathBuf = toml.parent().unwrap_or(Path::new("")).join(base);
+    let base = crate::load_keepalived(&path, source);
+    let shift = loaded.sources.paths().count() as u32;
+    for file in 0..base.sources.paths().count() as u32 {
+        let file = crate::diag::FileId(file);
+        loaded.sources.add(base.sources.path(file), base.sources.text(file));
+    }
+    for mut diagnostic in base.diagnostics {
+        if let Some(span) = &mut diagnostic.span {
+            span.file.0 += shift;
+        }
+        loaded.diagnostics.push(diagnostic);
+    }
+    loaded.config = base.config;
+}
+
+fn lower(config: &mut Config, layers: &Layers, findings: &Findings) {
+    let mut root = layers.merged(findings);
+    if let Some(table) = root.table("agent") {
+        agent(table, &mut config.agent);
+    }
+    if let Some(table) = root.table("global") {
+        let before = config.global.mcast_group;
+        global(table, &mut config.global);
+        for router in config.routers.iter_mut().filter(|router| router.mcast_group == before) {
+            router.mcast_group = config.global.mcast_group;
+        }
+    }
+    if let Some(mut routers) = root.table("virtual_router") {
+        for key in layers.router_keys() {
+            if let Some(table) = routers.table(key) {
+                one_router(table, config);
+            }
+        }
+    }
+    router::check(config, layers, findings);
+}
+
+/// Reads one virtual router over the one of the same name, or as a new one.
+fn one_router(table: Table<'_>, config: &mut Config) {
+    let name = table.name().to_owned();
+    let place = config.routers.iter().position(|router| router.name.eq_ignore_ascii_case(&name));
+    let base = place.map(|place| config.routers[place].clone());
+    config.refused.retain(|refused| !refused.name.eq_ignore_ascii_case(&name));
+    match (router::router(table, base, config.global.mcast_group), place) {
+        (Ok(router), Some(place)) => config.routers[place] = router,
+        (Ok(router), None) => config.routers.push(router),
+        (Err(refused), place) => {
+            if let Some(place) = place {
+                config.routers.remove(place);
+            }
+            config.refused.push(refused);
+        }
+    }
+}
+
+fn agent(mut table: Table<'_>, agent: &mut Agent) {
+    // 0 says "off", so that a layer can take back what a lower one set.
+    if let Some(priority) = table.integer("realtime_priority", 0..=99) {
+        agent.realtime_priority = u8::try_from(priority).ok().filter(|priority| *priority > 0);
+    }
+    table.set_bool("lock_memory", &mut agent.lock_memory);
+    if let Some(cpus) = table.integers("cpu_affinity", 0..=1023) {
+        agent.cpu_affinity = cpus.into_iter().filter_map(|cpu| usize::try_from(cpu).ok()).collect();
+    }
+    table.set_bool("fast_takeover", &mut agent.fast_takeover);
+    if let Some(dir) = table.text("run_dir") {
+        agent.run_dir = Some(dir.into());
+    }
+    table.finish(&AGENT_KEYS);
+}
+
+fn global(mut table: Table<'_>, global: &mut Global) {
+    if let Some(id) = table.text("router_id") {
+        global.router_id = Some(id);
+    }
+    if let Some(group) = table.multicast("mcast_group") {
+        global.mcast_group = group;
+    }
+    if let Some(delay) = table.seconds("startup_delay", STARTUP_DELAY_MAX_SECS) {
+        global.startup_delay_ms = delay.as_micros() / 1000;
+    }
+    table.set_bool("log_unknown_vrids", &mut global.log_unknown_vrids);
+    table.text("keepalived_conf");
+    table.finish(&GLOBAL_KEYS);
+}

@@ -1,0 +1,378 @@
+//! Typed reading of one table; everything wrong is reported where it stands.
+//!
+//! A getter takes its key out of the table: `None` is "not written" or "reported". What is left at
+//! [`Table::finish`] is unknown.
+
+use super::read::{Place, Places};
+use crate::diag::{Diagnostic, Severity};
+use config::{Map, Value, ValueKind};
+use hacluster_core::time::Duration;
+use std::{
+    cell::{Cell, RefCell},
+    net::Ipv4Addr,
+    ops::RangeInclusive,
+    str::FromStr,
+};
+
+/// Most findings that are kept; the rest is counted.
+const FINDINGS_MAX: usize = 500;
+
+/// Diagnostics so far, bounded.
+#[derive(Default)]
+pub(super) struct Findings {
+    list: RefCell<Vec<Diagnostic>>,
+    left_out: Cell<usize>,
+    worst_left_out: Cell<Option<Severity>>,
+    errors: Cell<usize>,
+    worst: Cell<Option<Severity>>,
+}
+
+impl Findings {
+    pub(super) fn push(&self, diagnostic: Diagnostic) {
+        let severity = Some(diagnostic.severity);
+        self.worst.set(self.worst.get().max(severity));
+        self.errors.set(self.errors.get() + usize::from(severity >= Some(Severity::Error)));
+        if self.list.borrow().len() < FINDINGS_MAX {
+            self.list.borrow_mut().push(diagnostic);
+        } else {
+            self.left_out.set(self.left_out.get() + 1);
+            self.worst_left_out.set(self.worst_left_out.get().max(severity));
+        }
+    }
+
+    /// The known key that `word` may stand for; not searched for findings that are only counted.
+    pub(super) fn suggest<'a>(&self, word: &str, known: &[&'a str]) -> Option<&'a str> {
+        if self.list.borrow().len() < FINDINGS_MAX { nearest(word, known) } else { None }
+    }
+
+    /// The worst so far, kept or counted.
+    pub(super) fn worst(&self) -> Option<Severity> {
+        self.worst.get()
+    }
+
+    /// The list, closed with a count of what was left out.
+    pub(super) fn finish(self) -> Vec<Diagnostic> {
+        let mut list = self.list.into_inner();
+        if let Some(worst) = self.worst_left_out.get() {
+            let message = format!("{} more findings are not shown", self.left_out.get());
+            list.push(
+                Diagnostic::new(worst, "too-many-findings", message)
+                    .note("mend the first ones and look again"),
+            );
+        }
+        list
+    }
+}
+
+/// The known word nearest to `word`, when it is near enough to be meant.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let limit = if word.len() > 64 { return None } else { (word.chars().count() / 3).clamp(1, 3) };
+    let near = known.iter().map(|known| (distance(word, known), *known)).min()?;
+    (near.0 <= limit).then_some(near.1)
+}
+
+/// Letters to insert, delete, replace or swap with their neighbour to turn `a` into `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let letters = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
+    let (a, b) = (letters(a), letters(b));
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let change = rows[i][j] + usize::from(a[i] != b[j]);
+            let mut best = change.min(row[j] + 1).min(rows[i][j + 1] + 1);
+            if i > 0 && j > 0 && (a[i], a[i - 1]) == (b[j - 1], b[j]) {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+/// A table that is being read.
+pub(super) struct Table<'a> {
+    path: String,
+    values: Map<String, Value>,
+    places: &'a Places,
+    findings: &'a Findings,
+    errors_before: usize,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn root(values: Map<String, Value>, places: &'a Places, findings: &'a Findings) -> Self {
+        Self { path: String::new(), values, places, findings, errors_before: findings.errors.get() }
+    }
+
+    fn below(&self, path: String, values: Map<String, Value>) -> Table<'a> {
+        let errors_before = self.findings.errors.get();
+        Table { path, values, places: self.places, findings: self.findings, errors_before }
+    }
+
+    /// Its path below the first word: for a virtual router its name in lower case.
+    pub(super) fn name(&self) -> &str {
+        self.path.split_once('.').map_or(self.path.as_str(), |(_, name)| name)
+    }
+
+    /// Whether `key` is written and not yet read.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn take(&mut self, key: &str) -> Option<ValueKind> {
+        self.values.remove(key).map(|value| value.kind)
+    }
+
+    fn place(&self, key: &str) -> Option<&'a Place> {
+        self.places.get(&self.path_of(key))
+    }
+
+    /// Whether anything wrong was found since this table was begun.
+    pub(super) fn has_errors(&self) -> bool {
+        self.findings.errors.get() > self.errors_before
+    }
+
+    /// Reports something about the value of `key`, or about the table when `key` is not written.
+    pub(super) fn report(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        key: &str,
+        message: String,
+        label: &str,
+    ) {
+        let mut diagnostic = Diagnostic::new(severity, code, message);
+        if let Some(place) = self.place(key).map(|place| &place.value) {
+            diagnostic = diagnostic.at(place);
+        } else if let Some(place) = self.places.get(&self.path) {
+            diagnostic = diagnostic.at(&place.key);
+        }
+        self.findings.push(if label.is_empty() { diagnostic } else { diagnostic.label(label) });
+    }
+
+    fn wrong_type(&self, key: &str, expected: &str, found: &ValueKind) {
+        let found = match found {
+            ValueKind::Nil => "a date or time",
+            ValueKind::Boolean(_) => "true or false",
+            ValueKind::Float(_) => "a decimal number",
+            ValueKind::String(_) => "a text",
+            ValueKind::Table(_) => "a table",
+            ValueKind::Array(_) => "a list",
+            ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => {
+                "a whole number"
+            }
+        };
+        let label = match self.place(key) {
+            Some(place) if place.from_environment => String::new(),
+            _ => format!("this is {found}"),
+        };
+        self.report(Severity::Error, "wrong-type", key, format!("`{key}` must be {expected}"), &label);
+    }
+
+    /// What a text of the environment says, read as `T`; other layers write types out.
+    fn unquoted<T: FromStr>(&self, key: &str, kind: &ValueKind) -> Option<T> {
+        match (kind, self.place(key)) {
+            (ValueKind::String(text), Some(place)) if place.from_environment => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn whole(&self, key: &str, kind: &ValueKind) -> Option<i128> {
+        match kind {
+            ValueKind::I128(number) => Some(*number),
+            ValueKind::I64(number) => Some(i128::from(*number)),
+            _ => self.unquoted(key, kind),
+        }
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn integer(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let kind = self.take(key)?;
+        self.in_range(key, &kind, &range)
+    }
+
+    fn in_range(&self, key: &str, kind: &ValueKind, range: &RangeInclusive<u32>) -> Option<u32> {
+        let (first, last) = (range.start(), range.end());
+        let expected = format!("a whole number from {first} to {last}");
+        let Some(number) = self.whole(key, kind) else {
+            self.wrong_type(key, &expected, kind);
+            return None;
+        };
+        let number = u32::try_from(number).ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.report(Severity::Error, "out-of-range", key, format!("`{key}` must be {expected}"), "");
+        }
+        number
+    }
+
+    /// A list of whole numbers, each within `range`.
+    pub(super) fn integers(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<Vec<u32>> {
+        let list = self.list(key)?;
+        list.iter().map(|(key, kind)| self.in_range(key, kind, &range)).collect()
+    }
+
+    /// A span of 0 to `max_secs` seconds, decimals allowed.
+    pub(super) fn seconds(&mut self, key: &str, max_secs: u64) -> Option<Duration> {
+        let kind = self.take(key)?;
+        let expected = format!("seconds from 0 to {max_secs}");
+        let seconds = match &kind {
+            ValueKind::Float(seconds) => Some(*seconds),
+            kind => self.whole(key, kind).map(|whole| whole as f64).or_else(|| self.unquoted(key, kind)),
+        };
+        let Some(seconds) = seconds else {
+            self.wrong_type(key, &expected, &kind);
+            return None;
+        };
+        if !(0.0..=max_secs as f64).contains(&seconds) {
+            self.report(Severity::Error, "out-of-range", key, format!("`{key}` must be {expected}"), "");
+            return None;
+        }
+        Some(Duration::from_micros((seconds * 1e6).round() as u64))
+    }
+
+    pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
+        let kind = self.take(key)?;
+        let value = match &kind {
+            ValueKind::Boolean(value) => Some(*value),
+            kind => self.unquoted::<String>(key, kind).and_then(|text| text.to_lowercase().parse().ok()),
+        };
+        if value.is_none() {
+            self.wrong_type(key, "true or false", &kind);
+        }
+        value
+    }
+
+    /// Overwrites `setting` when `key` is written.
+    pub(super) fn set_bool(&mut self, key: &str, setting: &mut bool) {
+        if let Some(value) = self.boolean(key) {
+            *setting = value;
+        }
+    }
+
+    /// A text that is not empty.
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        let text = self.any_text(key)?;
+        if text.trim().is_empty() {
+            self.report(
+                Severity::Error,
+                "bad-value",
+                key,
+                format!("`{key}` must not be empty"),
+                "leave it out instead",
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text, empty or not.
+    pub(super) fn any_text(&mut self, key: &str) -> Option<String> {
+        match self.take(key)? {
+            ValueKind::String(text) => Some(text),
+            other => {
+                self.wrong_type(key, "a text in quotes", &other);
+                None
+            }
+        }
+    }
+
+    /// A text that `read` understands; `expected` completes "must be".
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        let value = read(text.trim());
+        if value.is_none() {
+            self.report(Severity::Error, "bad-value", key, format!("`{key}` must be {expected}"), "");
+        }
+        value
+    }
+
+    /// One of `words`, regardless of case.
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
+        if found.is_none() {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let message = format!("`{key}` must be one of {}", words.join(", "));
+            let near = self
+                .findings
+                .suggest(&text, &words)
+                .map_or(String::new(), |near| format!("did you mean `{near}`?"));
+            self.report(Severity::Error, "bad-value", key, message, &near);
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    pub(super) fn ip(&mut self, key: &str) -> Option<Ipv4Addr> {
+        self.parsed(key, "an IPv4 address", |text| text.parse().ok())
+    }
+
+    pub(super) fn multicast(&mut self, key: &str) -> Option<Ipv4Addr> {
+        self.parsed(key, "an IPv4 multicast address (224.0.0.0/4)", |text| {
+            text.parse().ok().filter(Ipv4Addr::is_multicast)
+        })
+    }
+
+    /// The elements of a list, each with the key it is reported under.
+    pub(super) fn list(&mut self, key: &str) -> Option<Vec<(String, ValueKind)>> {
+        let kind = self.take(key)?;
+        if let ValueKind::Array(elements) = kind {
+            let named = elements.into_iter().enumerate();
+            return Some(named.map(|(at, element)| (format!("{key}.{at}"), element.kind)).collect());
+        }
+        match self.unquoted::<String>(key, &kind) {
+            Some(text) => {
+                let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+                Some(words.map(|word| (key.to_owned(), ValueKind::String(word.to_owned()))).collect())
+            }
+            None => {
+                self.wrong_type(key, "a list in brackets", &kind);
+                None
+            }
+        }
+    }
+
+    /// The table under `key`.
+    pub(super) fn table(&mut self, key: &str) -> Option<Table<'a>> {
+        let kind = self.take(key)?;
+        self.as_table(key, kind)
+    }
+
+    /// `kind`, which stands at `key`, as a table.
+    pub(super) fn as_table(&self, key: &str, kind: ValueKind) -> Option<Table<'a>> {
+        match kind {
+            ValueKind::Table(values) => Some(self.below(self.path_of(key), values)),
+            other => {
+                self.wrong_type(key, "a table", &other);
+                None
+            }
+        }
+    }
+
+    /// Reports what was not asked for; `known` are the keys there are.
+    pub(super) fn finish(&self, known: &[&str]) {
+        let mut unknown: Vec<&String> = self.values.keys().collect();
+        unknown.sort();
+        for key in unknown {
+            let mut diagnostic =
+                Diagnostic::new(Severity::Error, "unknown-key", format!("unknown key `{key}`"));
+            if let Some(place) = self.place(key) {
+                diagnostic = diagnostic.at(&place.key);
+            }
+            diagnostic = match self.findings.suggest(key, known) {
+                Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+                None => diagnostic.note(format!("known here: {}", known.join(", "))),
+            };
+            self.findings.push(diagnostic);
+        }
+    }
+}
