@@ -11,5 +11,17 @@
 
 pub mod diag;
 pub mod diff;
+pub mod keepalived;
+pub mod layered;
 pub mod model;
 pub mod render;
+
+pub use keepalived::{Loaded, load as load_keepalived, source};
+
+/// Reads `path`, as `agent.toml` with its layers when it ends in `.toml`, else as keepalived.conf.
+pub fn load(path: &std::path::Path, source: &dyn source::Source) -> Loaded {
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("toml") => layered::load(path, source),
+        _ => load_keepalived(path, source),
+    }
+}

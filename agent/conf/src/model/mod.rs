@@ -6,8 +6,7 @@
 pub mod vrrp;
 
 pub use vrrp::{
-    Accept, Address, AddressScope, Authentication, Broadcast, Garp, InitialState, Preemption,
-    VirtualRouter,
+    Accept, Address, AddressScope, Authentication, Broadcast, Garp, InitialState, Preemption, VirtualRouter,
 };
 
 use std::net::Ipv4Addr;

@@ -1,0 +1,147 @@
+//! Any bytes: no panic, no endless work, and spans that fit the text.
+
+use crate::load_text;
+use hacluster_conf::Loaded;
+use proptest::prelude::*;
+
+/// A long file with most of the language in it.
+const SAMPLE: &str = include_str!("../../../../tests/cases/config-language/44-not-in-force.conf");
+const REPEATED: &str = include_str!("../../../../tests/cases/config-language/49-repetition.conf");
+const SWALLOWED: &str = include_str!("../../../../tests/cases/config-language/42-swallowed-brace.conf");
+const OPTIONS: &str = include_str!("../../../../tests/cases/config-language/48-address-options.conf");
+
+fn sound(loaded: &Loaded) {
+    assert!(loaded.diagnostics.len() <= 501);
+    assert!(loaded.exit_status() <= 2);
+    for found in &loaded.diagnostics {
+        assert!(!found.message.contains('\n') && found.message.len() < 1000, "{}", found.message);
+        let Some(span) = &found.span else { continue };
+        let text = loaded.sources.text(span.file);
+        assert!(text.get(span.range.clone()).is_some(), "{found:?} outside of {} bytes", text.len());
+    }
+}
+
+/// Pieces that mean something, and pieces that mean trouble.
+fn piece() -> impl Strategy<Value = String> {
+    let words = [
+        "vrrp_instance a {\n",
+        "global_defs {\n",
+        "virtual_ipaddress {\n",
+        "authentication\n",
+        "10.0.0.1/24\n",
+        "{",
+        "}",
+        "\n",
+        "\"",
+        "\\",
+        "#",
+        "!",
+        "$A=$B\n",
+        "$B=${A}x \\\n",
+        "$A",
+        "${B}",
+        "${",
+        "~SEQ(a,1,2,30) ",
+        "~LST({a,b},{1,2}) ",
+        "include /etc/keepalived/*\n",
+        "@nodea ",
+        "@^x ",
+        "auth_pass ",
+        "auth_type PASS\n",
+        "\u{feff}",
+        "\u{201c}",
+        "\u{a0}",
+        "priority 300\n",
+        "dev",
+        " ",
+        "\t",
+        "\r",
+        "interface eth0\n",
+        "virtual_router_id 1\n",
+        "state MASTER\n",
+        "advert_int 0.5\n",
+        "é",
+        "\u{0}",
+        "unicast_peer { a b }\n",
+        "label ",
+        "brd + ",
+    ];
+    prop_oneof![4 => prop::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => ".{0,8}"]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        sound(&load_text(bytes));
+    }
+
+    #[test]
+    fn pieces_in_any_order(pieces in prop::collection::vec(piece(), 0..80)) {
+        sound(&load_text(pieces.concat()));
+    }
+
+    #[test]
+    fn real_text_with_a_wound(which in 0..4_usize, at in any::<prop::sample::Index>(), cut in 0..20_usize, new in piece()) {
+        let text = [SAMPLE, REPEATED, SWALLOWED, OPTIONS][which];
+        let mut bytes = text.as_bytes().to_vec();
+        let at = at.index(bytes.len());
+        let end = (at + cut).min(bytes.len());
+        bytes.splice(at..end, new.bytes());
+        sound(&load_text(bytes));
+    }
+}
+
+#[test]
+fn floods_end() {
+    let open = "vrrp_instance a {\n".repeat(20_000);
+    let words = "a ".repeat(30_000);
+    let quotes = "\"".repeat(60_000);
+    let strange = "\u{201c}x\n".repeat(20_000);
+    let includes = "include /etc/keepalived/keepalived.conf\n".repeat(2_000);
+    let bomb: String = (0..60).map(|n| format!("$A{n}=$A{m}$A{m}$A{m}\n", m = n + 1)).collect::<String>()
+        + "$A0\n$A1\n$A2\n";
+    for text in [
+        open,
+        words,
+        quotes,
+        strange,
+        includes,
+        bomb,
+        "~SEQ(a,1,1,9999) ~SEQ(b,1,1,9999) $a$b {\n".to_owned(),
+    ] {
+        sound(&load_text(text));
+    }
+}
+
+#[test]
+fn a_large_configuration_is_read_in_linear_time() {
+    let text = |routers: usize| {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for n in 0..routers {
+            writeln!(text, "vrrp_instance r{n} {{\n interface e{}\n virtual_router_id {}\n priority 100\n virtual_ipaddress {{", n / 255, n % 255 + 1).unwrap();
+            for k in 0..5 {
+                let k = n * 5 + k;
+                writeln!(text, "  10.{}.{}.{}/32", k / 60_000, k / 250 % 240, k % 250 + 1).unwrap();
+            }
+            text.push_str(" }\n}\n");
+        }
+        text
+    };
+    let loaded = load_text(text(2000));
+    assert_eq!(loaded.config.routers.len(), 2000);
+    assert_eq!(loaded.config.routers.iter().map(|router| router.addresses.len()).sum::<usize>(), 10_000);
+    // Ten times the text may take about ten times as long; a quadratic reader would need a hundred.
+    let time = |routers| {
+        let text = text(routers);
+        let start = std::time::Instant::now();
+        let _ = load_text(text);
+        start.elapsed()
+    };
+    let small = (0..3).map(|_| time(400)).min().unwrap();
+    let large = time(4000);
+    eprintln!("400 routers {small:?}, 4000 routers {large:?}");
+    assert!(large < small * 60, "400 routers {small:?}, 4000 routers {large:?}");
+}

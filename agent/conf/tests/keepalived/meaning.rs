@@ -1,0 +1,222 @@
+//! What keepalived makes of odd values, one rule at a time.
+
+use crate::{codes, load_text, summary};
+use hacluster_conf::diag::Severity;
+use hacluster_conf::model::{Authentication, InitialState, Preemption};
+use hacluster_conf::source::Memory;
+use hacluster_conf::{Loaded, load_keepalived};
+use hacluster_core::time::Duration;
+use std::path::Path;
+
+fn instance(lines: &str) -> String {
+    format!(
+        "vrrp_instance edge {{\ninterface eth0\nvirtual_router_id 7\nvirtual_ipaddress {{\n10.0.0.9\n}}\n{lines}\n}}\n"
+    )
+}
+
+fn load_instance(lines: &str) -> Loaded {
+    load_text(instance(lines))
+}
+
+#[test]
+fn priority_and_state() {
+    use InitialState::{Backup, Master};
+    let cases = [
+        ("", 100, Backup, vec![]),
+        ("state MASTER", 255, Master, vec!["no-priority"]),
+        ("state master", 100, Backup, vec!["bad-state"]),
+        ("state MASTER\npriority 300", 100, Master, vec!["bad-value"]),
+        ("priority 0", 100, Backup, vec!["bad-value"]),
+        ("priority 255", 255, Master, vec![]),
+        ("state BACKUP\npriority 255", 255, Master, vec!["owner-backup"]),
+        ("strict_mode\nstate MASTER\npriority 200", 200, Backup, vec!["not-in-force-yet", "strict-state"]),
+        ("priority 50\npriority 60", 60, Backup, vec![]),
+    ];
+    for (lines, priority, state, expected) in cases {
+        let loaded = load_instance(lines);
+        let router = &loaded.config.routers[0];
+        assert_eq!((router.priority.get(), router.initial_state), (priority, state), "{lines}");
+        assert_eq!(codes(&loaded), expected, "{lines}\n{}", summary(&loaded));
+    }
+}
+
+#[test]
+fn preemption() {
+    let after = |seconds| Preemption::After(Duration::from_secs(seconds));
+    let cases = [
+        ("nopreempt", Preemption::Never, 0),
+        ("nopreempt\npreempt", after(0), 0),
+        ("preempt_delay 300", after(300), 0),
+        ("preempt_delay 1001", after(0), 1),
+        ("preempt_delay", after(0), 1),
+        ("nopreempt\npreempt_delay 5", Preemption::Never, 1),
+        ("state MASTER\npriority 9\nnopreempt\npreempt_delay 5", after(0), 2),
+        ("priority 255\nnopreempt", after(0), 1),
+        ("strict_mode on\naccept\npreempt_delay 5", after(0), 1),
+    ];
+    for (lines, expected, findings) in cases {
+        let loaded = load_instance(lines);
+        assert_eq!(loaded.config.routers[0].preemption, expected, "{lines}");
+        assert_eq!(loaded.diagnostics.len(), findings, "{lines}\n{}", summary(&loaded));
+    }
+}
+
+#[test]
+fn intervals_are_whole_seconds() {
+    for (written, seconds, code) in [
+        ("1", 1, None),
+        ("3", 3, None),
+        ("0.5", 1, Some("rounded-interval")),
+        ("1.4", 1, Some("rounded-interval")),
+        ("1.5", 2, Some("rounded-interval")),
+        ("0", 1, Some("rounded-interval")),
+        ("300", 1, Some("bad-value")),
+        ("1s", 1, Some("bad-value")),
+    ] {
+        let loaded = load_instance(&format!("advert_int {written}"));
+        assert_eq!(loaded.config.routers[0].advert_interval.get(), seconds, "{written}");
+        assert_eq!(codes(&loaded).first().copied(), code, "{written}");
+    }
+}
+
+#[test]
+fn authentication() {
+    let pass = |text: &[u8]| {
+        let mut bytes = [0; 8];
+        bytes[..text.len()].copy_from_slice(text);
+        Authentication::Pass(bytes)
+    };
+    let cases = [
+        ("auth_type PASS\nauth_pass ab#cd", pass(b"ab"), 0),
+        ("auth_pass \"ab#cd\"\nauth_type PASS", pass(b"ab#cd"), 0),
+        ("auth_type PASS\nauth_pass ab\\#cd", pass(b"ab#cd"), 0),
+        ("auth_type PASS\nauth_pass 0123456789", pass(b"01234567"), 0),
+        ("auth_type pass\nauth_pass 1111", Authentication::None, 1),
+        ("auth_type PASS", Authentication::None, 1),
+        ("auth_pass 1111", Authentication::None, 1),
+    ];
+    for (lines, expected, exit) in cases {
+        let loaded = load_instance(&format!("authentication {{\n{lines}\n}}"));
+        assert!(loaded.config.routers[0].authentication == expected, "{lines}");
+        assert_eq!(loaded.exit_status(), exit, "{lines}\n{}", summary(&loaded));
+    }
+    let lower = load_instance("authentication {\nauth_type pass\nauth_pass 1111\n}");
+    assert_eq!(lower.diagnostics.len(), 1);
+    assert_eq!(lower.diagnostics[0].label.as_deref(), Some("did you mean `PASS`?"));
+    assert_eq!(lower.diagnostics[0].severity, Severity::Error);
+}
+
+#[test]
+fn what_changes_the_packets_is_refused_and_the_rest_runs() {
+    for line in [
+        "version 3",
+        "use_vmac",
+        "use_ipvlan",
+        "unicast_peer {\n10.0.0.2\n}",
+        "authentication {\nauth_type AH\nauth_pass x\n}",
+        "auth_hmac {\nkey 1 00\n}",
+        "virtual_ipaddress {\n10.0.0.8 use_vmac\n}",
+        "virtual_router_id 0",
+        "interface a/b",
+    ] {
+        let alone = load_instance(line);
+        assert_eq!((alone.config.routers.len(), alone.config.refused.len()), (0, 1), "{line}");
+        assert_eq!(alone.exit_status(), 2, "{line}");
+        let both = load_text(instance(line) + &instance("").replace("edge", "other").replace("id 7", "id 8"));
+        assert_eq!((both.config.routers.len(), both.config.refused.len()), (1, 1), "{line}");
+        assert_eq!(both.exit_status(), 1, "{line}");
+    }
+    let global = load_text("global_defs {\nvrrp_version 3\n}\n".to_owned() + &instance(""));
+    assert_eq!(global.exit_status(), 2);
+    let mended = load_text("global_defs {\nvrrp_version 3\n}\n".to_owned() + &instance("version 2"));
+    assert_eq!(mended.exit_status(), 0, "{}", summary(&mended));
+}
+
+#[test]
+fn announcements_inherit() {
+    let text =
+        "global_defs {\nvrrp_garp_master_delay 2\nvrrp_garp_master_repeat 3\nvrrp_garp_interval 0.5\n}\n";
+    let loaded = load_text(text.to_owned() + &instance("garp_master_delay 0"));
+    let garp = loaded.config.routers[0].garp;
+    assert!(garp.master_delay.is_zero() && garp.lower_prio_delay.is_zero());
+    assert_eq!((garp.master_repeat, garp.lower_prio_repeat), (3, 3));
+    assert_eq!(garp.interval, Duration::from_millis(500));
+    let strict = load_instance("strict_mode\naccept");
+    assert_eq!(strict.config.routers[0].garp.lower_prio_repeat, 0);
+    let zero = load_instance("garp_master_repeat 0");
+    assert_eq!(zero.config.routers[0].garp.master_repeat, 1);
+    assert_eq!(codes(&zero), ["out-of-range"]);
+}
+
+#[test]
+fn switches() {
+    for (line, on) in [("", false), (" on", true), (" off", false), (" True", true)] {
+        let text = if line.is_empty() { String::new() } else { format!("vrrp_skip_check_adv_addr{line}") };
+        let loaded = load_text(format!("global_defs {{\n{text}\n}}\n{}", instance("")));
+        assert_eq!(loaded.config.routers[0].skip_check_adv_addr, on, "{line}");
+    }
+    assert!(load_instance("").config.routers[0].higher_prio_send_advert);
+    assert!(!load_instance("higher_prio_send_advert off").config.routers[0].higher_prio_send_advert);
+    assert!(load_instance("skip_check_adv_addr").config.routers[0].skip_check_adv_addr);
+}
+
+#[test]
+fn hundreds_of_addresses() {
+    let mut list = String::new();
+    for n in 0..300 {
+        list += &format!("10.1.{}.{}\n", n / 250, n % 250 + 1);
+    }
+    let loaded = load_instance(&format!("virtual_ipaddress {{\n{list}}}"));
+    assert_eq!(loaded.config.routers[0].addresses.len(), 255);
+    assert_eq!(codes(&loaded), vec!["too-many-addresses"; 46]);
+}
+
+#[test]
+fn findings_are_bounded() {
+    let loaded = load_text("nonsense x\n".repeat(2000) + &instance(""));
+    assert_eq!(loaded.diagnostics.len(), 501);
+    assert_eq!(loaded.exit_status(), 1);
+    assert!(loaded.diagnostics[500].message.contains("1500 more"));
+}
+
+#[test]
+fn unreadable_files() {
+    let missing = load_keepalived(Path::new("/none"), &Memory::default());
+    assert_eq!((missing.exit_status(), codes(&missing)), (2, vec!["unreadable"]));
+    let large = load_text(vec![b'#'; (8 << 20) + 1]);
+    assert_eq!(large.exit_status(), 2);
+    assert_eq!(load_text("").exit_status(), 0);
+}
+
+#[test]
+fn passwords_are_masked_wherever_they_are_written() {
+    for text in [
+        instance("authentication {\nauth_type PASS\nauth_pass hunter2 # hunter2\n}"),
+        instance("authentication { auth_type PASS auth_pass hunter2 }"),
+        instance("authentication {\nauth_type PASS\nautp_pass hunter2\n}"),
+        instance("authentication\nauth_type PASS\nauth_pass hunter2\n}"),
+        "$SECRET=hunter2\n".to_owned() + &instance("authentication {\nauth_type PASS\nauth_pass $SECRET\n}"),
+        "$PART=hunter\n$SECRET=${PART}2\n".to_owned()
+            + &instance("authentication {\nauth_type PASS\nauth_pass ${SECRET}\n}").replace("hunter2", ""),
+        "auth_pass hunter2\n".to_owned(),
+        "$AUTH=authentication { \\\n auth_type PASS \\\n auth_pass hunter2 \\\n}\n".to_owned()
+            + &instance("$AUTH"),
+    ] {
+        let loaded = load_text(text.clone());
+        let kept = format!("{loaded:?}{}", summary(&loaded));
+        assert!(!kept.contains("hunter"), "{text}\n{kept}");
+    }
+}
+
+#[test]
+fn included_files_are_named_in_findings() {
+    let memory = Memory::new("/k/keepalived.conf", "include conf.d/*.conf\n")
+        .with("/k/conf.d/a.conf", instance("priority 1000"))
+        .with("/k/conf.d/b.conf", "}\n");
+    let loaded = load_keepalived(Path::new("/k/keepalived.conf"), &memory);
+    assert_eq!(codes(&loaded), ["bad-value", "extra-brace"]);
+    let span = loaded.diagnostics[0].span.as_ref().unwrap();
+    assert_eq!(loaded.sources.path(span.file), Path::new("/k/conf.d/a.conf"));
+    assert_eq!(&loaded.sources.text(span.file)[span.range.clone()], "1000");
+    assert_eq!(loaded.sources.paths().count(), 3);
+}
