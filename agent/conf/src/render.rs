@@ -16,6 +16,7 @@ mod excerpt;
 
 use crate::diag::{Diagnostic, Severity, SourceMap};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+pub(crate) use excerpt::mask;
 use excerpt::{Excerpt, Excerpts, safe};
 use serde_json::{Value, json};
 use std::fmt;

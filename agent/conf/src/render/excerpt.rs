@@ -6,6 +6,9 @@ use std::{collections::BTreeMap, ops::Range};
 /// Characters of one line kept on each side of the beginning of a span.
 const WINDOW_CHARS: usize = 200;
 
+/// Longest message, label, note or path that is shown whole, in characters.
+const MESSAGE_MAX_CHARS: usize = 1000;
+
 /// Words that are followed by a password.
 const SECRET_WORDS: [&str; 4] = ["pass", "passwd", "password", "secret"];
 
@@ -29,15 +32,22 @@ pub(super) struct Excerpt {
     pub(super) cut: bool,
 }
 
-/// Cuts excerpts, looking for the secrets of each file once.
+/// What is worth finding once per file.
+struct Index {
+    secrets: Vec<Range<usize>>,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+/// Cuts excerpts.
 pub(super) struct Excerpts<'a> {
     sources: &'a SourceMap,
-    secrets: BTreeMap<FileId, Vec<Range<usize>>>,
+    indexes: BTreeMap<FileId, Index>,
 }
 
 impl<'a> Excerpts<'a> {
     pub(super) fn new(sources: &'a SourceMap) -> Self {
-        Self { sources, secrets: BTreeMap::new() }
+        Self { sources, indexes: BTreeMap::new() }
     }
 
     /// `None` without a span, or with one into a file that `sources` does not have.
@@ -45,12 +55,15 @@ impl<'a> Excerpts<'a> {
         let span = diagnostic.span.as_ref()?;
         let path = self.sources.paths().nth(span.file.0 as usize)?;
         let text = self.sources.text(span.file);
-        let secrets = self.secrets.entry(span.file).or_insert_with(|| secrets(text));
-        Some(cut(safe(&path.to_string_lossy()), text, span, secrets))
+        let index = self.indexes.entry(span.file).or_insert_with(|| Index {
+            secrets: secrets(text),
+            lines: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
+        });
+        Some(cut(safe(&path.to_string_lossy()), text, span, index))
     }
 }
 
-fn cut(path: String, text: &str, span: &Span, secrets: &[Range<usize>]) -> Excerpt {
+fn cut(path: String, text: &str, span: &Span, Index { secrets, lines }: &Index) -> Excerpt {
     let mut start = boundary(text, span.range.start);
     if start == text.len() {
         // The very end stands behind the last line written, not on an empty one after it.
@@ -60,8 +73,8 @@ fn cut(path: String, text: &str, span: &Span, secrets: &[Range<usize>]) -> Excer
     let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
     let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
     let start_in_line = start.min(line_start + text[line_start..line_end].trim_end_matches('\r').len());
-    let (line, column) = line_column(text, start);
-    let (end_line, end_column) = line_column(text, end);
+    let (line, column) = line_column(text, lines, start);
+    let (end_line, end_column) = line_column(text, lines, end);
     let from = text[line_start..start_in_line]
         .char_indices()
         .rev()
@@ -95,18 +108,24 @@ fn cut(path: String, text: &str, span: &Span, secrets: &[Range<usize>]) -> Excer
 
 /// The character boundary at or before byte `at`.
 fn boundary(text: &str, at: usize) -> usize {
-    text.floor_char_boundary(at.min(text.len()))
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-fn line_column(text: &str, at: usize) -> (usize, usize) {
-    let before = &text[..at];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+fn line_column(text: &str, lines: &[usize], at: usize) -> (usize, usize) {
+    let line = lines.partition_point(|start| *start <= at);
+    let line_start = line.checked_sub(1).and_then(|line| lines.get(line)).copied().unwrap_or(0);
+    (line, text[line_start..at].chars().count() + 1)
 }
 
-/// `text` on one line, without characters that move the cursor, hide or turn text around.
+/// `text` on one line of bounded length, without characters that move the cursor, hide or turn text
+/// around.
 pub(super) fn safe(text: &str) -> String {
-    text.trim_end().chars().map(|char| if char == '\n' { ' ' } else { safe_char(char) }).collect()
+    let mut chars = text.trim_end().chars().map(|char| if char == '\n' { ' ' } else { safe_char(char) });
+    let mut safe: String = chars.by_ref().take(MESSAGE_MAX_CHARS).collect();
+    if chars.next().is_some() {
+        safe.push_str("...");
+    }
+    safe
 }
 
 fn safe_char(char: char) -> char {
@@ -118,6 +137,25 @@ fn safe_char(char: char) -> char {
         char if char.is_control() => '\u{fffd}',
         char => char,
     }
+}
+
+/// `text` with passwords replaced byte by byte, so that spans stay true.
+pub(crate) fn mask(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut at = 0;
+    for secret in secrets(text) {
+        masked.push_str(&text[at..secret.start]);
+        for char in text[secret.clone()].chars() {
+            if char.is_whitespace() {
+                masked.push(char);
+            } else {
+                masked.extend(std::iter::repeat_n('*', char.len_utf8()));
+            }
+        }
+        at = secret.end;
+    }
+    masked.push_str(&text[at..]);
+    masked
 }
 
 /// Bytes that may hold a password, in order. Hides too much rather than too little.
