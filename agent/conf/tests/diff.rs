@@ -1,5 +1,7 @@
 //! What a reload changes: every field, how it is put in force, and the line people read.
 
+#![allow(clippy::unwrap_used)] // a helper fails its test that way
+
 use hacluster_conf::diag::{Diagnostic, FileId, Severity, Span};
 use hacluster_conf::diff::{Change, Effect, diff, new_errors};
 use hacluster_conf::model::{

@@ -1,5 +1,7 @@
 //! Rendering of diagnostics: what people, programs and logs see.
 
+#![allow(clippy::unwrap_used)] // a helper fails its test that way
+
 use hacluster_conf::diag::{Diagnostic, FileId, Severity, SourceMap, Span};
 use hacluster_conf::render;
 use proptest::prelude::*;
