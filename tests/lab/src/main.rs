@@ -21,7 +21,7 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "hacluster-lab", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  cargo lab                    play everything\n  \
-                        cargo lab play ring --keep   play the ring, then leave it up to look inside")]
+                        cargo lab ring --keep        play the ring, then leave it up to look inside")]
 struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -71,7 +71,9 @@ fn main() -> ExitCode {
     let narrator = Narrator::new();
     let outcome = match arguments.verb {
         Some(Verb::List) => {
-            SCENARIOS.iter().for_each(|scenario| narrator.event(scenario.name, scenario.title));
+            SCENARIOS
+                .iter()
+                .for_each(|scenario| narrator.line(format_args!("{:12} {}", scenario.name, scenario.title)));
             Ok(())
         }
         Some(Verb::Play(play)) => run(&narrator, play),
@@ -102,7 +104,7 @@ fn run(narrator: &Narrator, play: PlayArguments) -> Result<()> {
         Play { narrator, daemon: &daemon, scenario, privilege, keep }.perform()?;
     }
     narrator.line("Everything has ended; nothing is left behind. Next:");
-    narrator.line("  cargo lab play ring --keep                      leave it up, look inside");
-    narrator.line("  cargo lab play dual-master --daemon keepalived  the same with keepalived, to compare");
+    narrator.line("  cargo lab ring --keep                leave it up, look inside");
+    narrator.line("  cargo lab ring --daemon keepalived   the same with keepalived, to compare");
     Ok(())
 }

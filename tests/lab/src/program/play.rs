@@ -1,11 +1,11 @@
-//! Playing a scenario: build, elect, cut a node off, take over, restore, take back.
+//! Playing a scenario: build, elect, cut a node off, restore it, stop its daemon.
 
 use super::{
     daemon::Daemon,
     narrate::{BAR_WIDTH, Narrator, span},
     scenario::{CLIENT, NETWORK, Router, Scenario},
 };
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use hacluster_lab::{
     Capture, LIMIT, Lab, Privilege, Probe,
     capture::Seen,
@@ -14,7 +14,11 @@ use hacluster_lab::{
     probe::Report,
     wait::{Interrupted, wait_for, wait_until},
 };
-use std::time::{Duration, Instant};
+use nix::sys::signal::Signal;
+use std::{
+    ops::Deref,
+    time::{Duration, Instant},
+};
 
 /// The client's pings: often enough to measure a gap, seldom enough for a busy laptop.
 const PING_EVERY: Duration = Duration::from_millis(5);
@@ -41,16 +45,16 @@ impl Play<'_> {
         let start = Instant::now();
         let lab = Lab::new(self.scenario.topology())?;
         let hosts: Vec<_> = lab.hosts().iter().map(|host| host.name()).collect();
+        let took = span(start.elapsed());
+        self.narrator.event("built", format_args!("{} on one network, in {took}", hosts.join(", ")));
         let whose = match self.privilege {
-            Privilege::Root => "as root",
+            Privilege::Root => "as root, in network namespaces",
             Privilege::UserNamespace => "without root, in a user namespace",
         };
-        self.narrator.event(
-            "built",
-            format_args!("{} on one network, {whose}, in {}", hosts.join(", "), span(start.elapsed())),
-        );
+        self.narrator.event("", whose);
         let capture = lab.capture(NETWORK)?;
-        let outcome = self.acts(&lab, &capture).map_err(|error| {
+        let stage = Stage { play: self, lab: &lab, capture: &capture };
+        let outcome = stage.acts().map_err(|error| {
             if error.is::<Interrupted>() {
                 return error;
             }
@@ -63,83 +67,104 @@ impl Play<'_> {
         ensure!(errors.is_empty(), "teardown: {errors:?}");
         Ok(())
     }
+}
 
-    fn acts(&self, lab: &Lab, capture: &Capture) -> Result<()> {
-        self.elect(lab, capture)?;
-        let router = self.scenario.watched();
-        let Scenario { cut, .. } = *self.scenario;
+/// A play on its running lab.
+#[derive(Debug)]
+struct Stage<'a> {
+    play: &'a Play<'a>,
+    lab: &'a Lab,
+    capture: &'a Capture,
+}
 
-        let probe = self.client(lab, router)?;
-        self.narrator.event("cut", format_args!("{cut}: its cable is pulled"));
-        lab.host(cut)?.cut()?;
-        let took = self.settle(lab, &probe, router.backup, &[cut])?;
-        self.narrator.event(
-            "taken",
-            format_args!("{} is on {}, {} after the cut", router.address, router.backup, span(took)),
-        );
-        self.tell_wire(capture, router);
-        self.tell_client(&probe.stop());
-        self.table(lab, capture)?;
+impl<'a> Deref for Stage<'a> {
+    type Target = Play<'a>;
 
-        let probe = self.client(lab, router)?;
-        self.narrator.event("restored", format_args!("{cut}: its cable is plugged in"));
-        lab.host(cut)?.restore()?;
-        let took = self.settle(lab, &probe, router.master, &[])?;
-        self.narrator.event(
-            "back",
-            format_args!("{} is on {} again, {} after that", router.address, router.master, span(took)),
-        );
-        self.tell_client(&probe.stop());
-        self.table(lab, capture)?;
-        if self.keep { self.keep(lab, capture) } else { self.end(lab) }
+    fn deref(&self) -> &Self::Target {
+        self.play
+    }
+}
+
+impl Stage<'_> {
+    fn acts(&self) -> Result<()> {
+        self.elect()?;
+        let name = self.scenario.cut;
+        let host = self.lab.host(name)?;
+        self.act("cut", &format!("{name}: its cable is pulled"), Some(name), || host.cut())?;
+        self.act("restored", &format!("{name}: its cable is plugged in"), None, || host.restore())?;
+        if self.keep {
+            return self.keep();
+        }
+        let what = format!("{name}: {} is asked to end", self.daemon.name());
+        self.act("stopped", &what, Some(name), || {
+            host.processes().iter().try_for_each(|process| process.signal(Signal::SIGTERM))
+        })?;
+        self.end()
     }
 
-    fn elect(&self, lab: &Lab, capture: &Capture) -> Result<()> {
+    fn elect(&self) -> Result<()> {
         let start = Instant::now();
         for node in self.scenario.nodes {
-            self.daemon.start(lab.host(node.name)?, node.config)?;
+            self.daemon.start(self.lab.host(node.name)?, node.config)?;
         }
-        self.narrator
-            .event("started", format_args!("{} on {} nodes", self.daemon.name(), self.scenario.nodes.len()));
-        self.as_configured(lab, &[])?;
-        self.narrator.event(
-            "elected",
-            format_args!("every virtual router has its master after {}", span(start.elapsed())),
-        );
-        self.table(lab, capture)
+        let count = self.scenario.nodes.len();
+        self.narrator.event("started", format_args!("{} on {count} nodes", self.daemon.name()));
+        self.as_configured(None)?;
+        let took = span(start.elapsed());
+        self.narrator.event("elected", format_args!("every virtual router has its master after {took}"));
+        self.table()
+    }
+
+    /// Does something to a node while the client pings, waits until all is well, and tells what was
+    /// seen. From then on `gone` is the node that can be master of nothing.
+    fn act(
+        &self,
+        verb: &str,
+        what: &str,
+        gone: Option<&str>,
+        deed: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let router = self.scenario.watched();
+        let probe = self.client(router)?;
+        self.narrator.event(verb, what);
+        let start = Instant::now();
+        deed()?;
+        self.as_configured(gone)?;
+        let took = span(start.elapsed());
+        let holder = if gone == Some(router.master) { router.backup } else { router.master };
+        self.heard(&probe, holder)?;
+        self.narrator.event("moved", format_args!("{} is on {holder}, {took} later", router.address));
+        self.tell_wire(router);
+        self.tell_client(&probe.stop());
+        self.table()
     }
 
     /// Waits until every virtual router is on its master, or on its backup where that is `gone`.
-    fn as_configured(&self, lab: &Lab, gone: &[&str]) -> Result<()> {
+    fn as_configured(&self, gone: Option<&str>) -> Result<()> {
         for router in self.scenario.routers {
-            let holder = if gone.contains(&router.master) { router.backup } else { router.master };
+            let holder = if gone == Some(router.master) { router.backup } else { router.master };
             let what = format!("{} ({}) on {holder} and on no other node", router.address, router.name);
             self.narrator.while_waiting(&what, || {
                 wait_until(&what, LIMIT, || {
-                    self.daemons_run(lab)?;
-                    Ok((holders(self.scenario, lab, router)? == [holder]).then_some(()))
+                    self.daemons_run(gone)?;
+                    Ok((self.holders(router)? == [holder]).then_some(()))
                 })
             })?;
         }
         Ok(())
     }
 
-    /// Waits until addresses are where they belong, and the client has seen it, too. Gives the time
-    /// the addresses took.
-    fn settle(&self, lab: &Lab, probe: &Probe, holder: &str, gone: &[&str]) -> Result<Duration> {
-        let start = Instant::now();
-        self.as_configured(lab, gone)?;
-        let took = start.elapsed();
+    /// Waits until the client has heard from `holder`, and a little longer for the picture.
+    fn heard(&self, probe: &Probe, holder: &str) -> Result<()> {
         let since = Instant::now();
         let what = format!("the client to hear {holder}");
         self.narrator.while_waiting(&what, || wait_for(&what, LIMIT, || probe.answered_since(since)))?;
         let seen = probe.report().pings.len();
-        wait_for("more pings", LIMIT, || probe.report().pings.len() >= seen + PINGS_AROUND)?;
-        Ok(took)
+        wait_for("more pings", LIMIT, || probe.report().pings.len() >= seen + PINGS_AROUND)
     }
 
-    fn client(&self, lab: &Lab, router: &Router) -> Result<Probe> {
-        let probe = Probe::start(lab.host(CLIENT)?, router.address, PING_EVERY)?;
+    fn client(&self, router: &Router) -> Result<Probe> {
+        let probe = Probe::start(self.lab.host(CLIENT)?, router.address, PING_EVERY)?;
         let since = Instant::now();
         let what = format!("answers from {}", router.address);
         self.narrator.while_waiting(&what, || {
@@ -157,7 +182,7 @@ impl Play<'_> {
         self.narrator.event(
             "",
             format_args!(
-                "{silence}; {} of {} pings missed, one every {}",
+                "{silence}; {} of {} pings missed (.), one every {}",
                 report.missed(),
                 report.pings.len(),
                 span(report.every)
@@ -166,8 +191,8 @@ impl Play<'_> {
     }
 
     /// What was on the wire: the old master's last advert, the new one's first.
-    fn tell_wire(&self, capture: &Capture, router: &Router) {
-        let mut adverts = capture.adverts();
+    fn tell_wire(&self, router: &Router) {
+        let mut adverts = self.capture.adverts();
         adverts.retain(|advert| advert.packet.vrid == router.vrid);
         let change = adverts.windows(2).rev().find(|pair| pair[0].host != pair[1].host);
         if let Some([last, first]) = change {
@@ -178,15 +203,14 @@ impl Play<'_> {
     }
 
     /// Who holds what, as the kernels say; priorities as last heard on the wire.
-    fn table(&self, lab: &Lab, capture: &Capture) -> Result<()> {
+    fn table(&self) -> Result<()> {
         let mut rows = vec![["VIRTUAL ROUTER", "VRID", "ADDRESS"].map(str::to_owned).to_vec()];
         rows[0].extend(self.scenario.nodes.iter().map(|node| node.name.to_owned()));
-        let adverts = capture.adverts();
+        let adverts = self.capture.adverts();
         for router in self.scenario.routers {
             let mut row = vec![router.name.to_owned(), router.vrid.to_string(), router.address.to_string()];
-            let holders = holders(self.scenario, lab, router)?;
+            let holders = self.holders(router)?;
             for node in self.scenario.nodes {
-                let connected = lab.host(node.name)?.is_running(self.scenario.interface)?;
                 row.push(if holders.contains(&node.name) {
                     let sent = |advert: &&Seen<Advert>| {
                         advert.packet.vrid == router.vrid && advert.host == node.name
@@ -196,12 +220,10 @@ impl Play<'_> {
                         "Master {}",
                         last.map_or(String::new(), |advert| advert.packet.priority.to_string())
                     )
-                } else if ![router.master, router.backup].contains(&node.name) {
-                    "-".to_owned()
-                } else if connected {
-                    "Backup".to_owned()
+                } else if [router.master, router.backup].contains(&node.name) {
+                    self.idle(node.name)?.to_owned()
                 } else {
-                    "cut off".to_owned()
+                    "-".to_owned()
                 });
             }
             rows.push(row);
@@ -210,23 +232,37 @@ impl Play<'_> {
         Ok(())
     }
 
-    fn daemons_run(&self, lab: &Lab) -> Result<()> {
-        for process in lab.hosts().iter().flat_map(|host| host.processes()) {
+    /// Why a node that could hold an address does not.
+    fn idle(&self, node: &str) -> Result<&'static str> {
+        let host = self.lab.host(node)?;
+        Ok(if !host.processes().iter().any(|process| process.is_running()) {
+            "stopped"
+        } else if !host.is_running(self.scenario.interface)? {
+            "cut off"
+        } else {
+            "Backup"
+        })
+    }
+
+    /// Fails when a daemon has ended that should run.
+    fn daemons_run(&self, gone: Option<&str>) -> Result<()> {
+        let hosts = self.lab.hosts().iter().filter(|host| gone != Some(host.name()));
+        for process in hosts.flat_map(|host| host.processes()) {
             if let Some(status) = process.status()? {
-                return Err(anyhow!("{} has ended: {status}", process.name()));
+                bail!("{} has ended: {status}", process.name());
             }
         }
         Ok(())
     }
 
-    fn end(&self, lab: &Lab) -> Result<()> {
+    fn end(&self) -> Result<()> {
         let start = Instant::now();
-        for process in lab.hosts().iter().flat_map(|host| host.processes()) {
+        for process in self.lab.hosts().iter().flat_map(|host| host.processes()) {
             let status = process.stop()?;
             ensure!(status.success(), "{} ended badly: {status}", process.name());
         }
         for router in self.scenario.routers {
-            let left = holders(self.scenario, lab, router)?;
+            let left = self.holders(router)?;
             ensure!(left.is_empty(), "{} was left behind on {}", router.address, left.join(", "));
         }
         self.narrator.event(
@@ -237,40 +273,42 @@ impl Play<'_> {
     }
 
     /// Says how to look inside, and waits for Ctrl-C.
-    fn keep(&self, lab: &Lab, capture: &Capture) -> Result<()> {
-        let file = lab.directory().join("packets.pcap");
-        capture.write_pcap(&file).context("cannot keep the packets")?;
+    fn keep(&self) -> Result<()> {
+        let file = self.lab.directory().join("packets.pcap");
+        self.capture.write_pcap(&file).context("cannot keep the packets")?;
         let own = std::process::id();
         let user = match self.privilege {
             Privilege::Root => String::new(),
             Privilege::UserNamespace => format!("--target {own} --user --preserve-credentials "),
         };
         self.narrator.line("It stays up until Ctrl-C. To look inside, from another terminal:");
-        for host in lab.hosts() {
+        for host in self.lab.hosts() {
             let enter = format!("nsenter {user}--net={}", host.namespace().path().display());
             self.narrator.line(format_args!("  {:8} {enter} ip -brief address", host.name()));
         }
-        self.narrator.line(format_args!("  files    {}", lab.directory().display()));
+        self.narrator.line(format_args!("  files    {}", self.lab.directory().display()));
         self.narrator.line(format_args!("  packets  tcpdump -nr {}\n", file.display()));
         match wait_for("Ctrl-C", KEEP_LIMIT, || false) {
             // All waits are over now, so nothing is asked to end: the lab kills it.
             Err(error) if error.is::<Interrupted>() => {
-                self.narrator
-                    .event("ended", format_args!("{} hosts and everything on them\n", lab.hosts().len()));
+                self.narrator.event(
+                    "ended",
+                    format_args!("{} hosts and everything on them\n", self.lab.hosts().len()),
+                );
                 Ok(())
             }
             other => other,
         }
     }
-}
 
-/// The nodes that have the virtual router's address, in the scenario's order.
-fn holders<'a>(scenario: &'a Scenario, lab: &Lab, router: &Router) -> Result<Vec<&'a str>> {
-    let mut holders = Vec::new();
-    for node in scenario.nodes {
-        if lab.host(node.name)?.holds(router.address)? {
-            holders.push(node.name);
+    /// The nodes that have the virtual router's address, in the scenario's order.
+    fn holders(&self, router: &Router) -> Result<Vec<&'static str>> {
+        let mut holders = Vec::new();
+        for node in self.scenario.nodes {
+            if self.lab.host(node.name)?.holds(router.address)? {
+                holders.push(node.name);
+            }
         }
+        Ok(holders)
     }
-    Ok(holders)
 }

@@ -63,7 +63,7 @@ pub(crate) const SCENARIOS: [&Scenario; 2] = [&DUAL_MASTER, &RING];
 
 const DUAL_MASTER: Scenario = Scenario {
     name: "dual-master",
-    title: "two nodes, two virtual routers: each node is master of one and backup of the other",
+    title: "two nodes, each master of one address and backup of the other",
     interface: "eth1",
     nodes: &[
         Node {
@@ -100,7 +100,7 @@ const DUAL_MASTER: Scenario = Scenario {
 
 const RING: Scenario = Scenario {
     name: "ring",
-    title: "three nodes in a ring: each is master of its own virtual router and backup of its neighbour's",
+    title: "three nodes, each master of one address and backup of another",
     interface: "eth0",
     nodes: &[
         Node {
