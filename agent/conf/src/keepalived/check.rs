@@ -48,11 +48,11 @@ impl Walk<'_> {
     fn statement(&mut self, table: &'static Block, statement: &Statement, covered: bool) {
         let Some(word) = statement.words.first() else { return };
         let Some(keyword) = table.find(&word.text) else { return self.unknown(table, statement) };
-        self.shape(keyword, statement);
+        let usable = self.shape(keyword, statement);
         if !matches!(keyword.status, Status::Now) {
             self.values(keyword, statement);
         }
-        if !(covered && matches!(keyword.status, Status::Later(_))) {
+        if usable && !(covered && matches!(keyword.status, Status::Later(_))) {
             self.group(keyword, word);
         }
         let covered = covered || matches!(keyword.status, Status::Later(_) | Status::Gone(_));
@@ -103,8 +103,8 @@ impl Walk<'_> {
         self.findings.push(found);
     }
 
-    /// Arity and blocks.
-    fn shape(&mut self, keyword: &Keyword, statement: &Statement) {
+    /// Arity and blocks; whether the line says enough to be used.
+    fn shape(&mut self, keyword: &Keyword, statement: &Statement) -> bool {
         let (word, params) = (&statement.words[0], statement.params());
         let name = keyword.name;
         let least = match keyword.takes {
@@ -165,6 +165,7 @@ impl Walk<'_> {
             ),
             _ => {}
         }
+        params.len() >= least
     }
 
     /// Values of lines that nothing reads yet.

@@ -226,8 +226,9 @@ impl<'a> Reader<'a> {
         if !any && !matches!(keyword, "includea" | "includeb" | "includew") {
             let diagnostic =
                 Diagnostic::new(severity, "include-nothing", format!("no file matches `{}`", show(pattern)));
-            self.findings
-                .push(diagnostic.at(at).note(format!("relative names are looked up in {}", dir.display())));
+            self.findings.push(
+                diagnostic.at(at).note("relative names are looked up beside the file that includes them"),
+            );
         }
     }
 

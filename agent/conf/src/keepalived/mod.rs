@@ -64,6 +64,7 @@ pub fn load(path: &Path, source: &dyn Source) -> Loaded {
         }
         Ok(()) => {
             let tree = parser::parse(tokens, &mut findings);
+            secrets::report_cut(&tree, &files, &mut findings);
             secrets::mask(&tree, &definitions, &mut files);
             check::check(&tree, &mut findings);
             lower::lower(&tree, &mut findings)

@@ -154,9 +154,12 @@ impl Parser<'_> {
     /// A keyword that only the top level knows, with a block, says that the blocks around it were
     /// never closed.
     fn leave_unclosed_blocks(&mut self, keyword: &str) {
-        let Inside::Keywords(table) = self.inside() else { return };
-        let opens_at_top = keywords::TOP.find(keyword).is_some_and(|k| k.takes.opens_block());
-        if self.frames.is_empty() || !opens_at_top || table.find(keyword).is_some() {
+        let elsewhere = match self.inside() {
+            Inside::Keywords(table) => table.find(keyword).is_none(),
+            Inside::Entries => true,
+            Inside::Unknown => false,
+        };
+        if !elsewhere || !keywords::TOP.find(keyword).is_some_and(|k| k.takes.opens_block()) {
             return;
         }
         while let Some(frame) = self.frames.pop() {

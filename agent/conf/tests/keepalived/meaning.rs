@@ -95,6 +95,10 @@ fn authentication() {
         ("auth_type PASS", Authentication::None, 1),
         ("auth_pass 1111", Authentication::None, 1),
     ];
+    let cut = load_instance("authentication {\nauth_type PASS\nauth_pass ab#cd\n}");
+    assert_eq!(codes(&cut), ["cut-password"]);
+    let remark = load_instance("authentication {\nauth_type PASS\nauth_pass ab###cd\n}");
+    assert_eq!(codes(&remark), [""; 0]);
     for (lines, expected, exit) in cases {
         let loaded = load_instance(&format!("authentication {{\n{lines}\n}}"));
         assert!(loaded.config.routers[0].authentication == expected, "{lines}");
@@ -117,6 +121,8 @@ fn what_changes_the_packets_is_refused_and_the_rest_runs() {
         "auth_hmac {\nkey 1 00\n}",
         "virtual_ipaddress {\n10.0.0.8 use_vmac\n}",
         "virtual_router_id 0",
+        "virtual_router_id 256",
+        "virtual_router_id x",
         "interface a/b",
     ] {
         let alone = load_instance(line);
@@ -199,6 +205,7 @@ fn passwords_are_masked_wherever_they_are_written() {
         "$PART=hunter\n$SECRET=${PART}2\n".to_owned()
             + &instance("authentication {\nauth_type PASS\nauth_pass ${SECRET}\n}").replace("hunter2", ""),
         "auth_pass hunter2\n".to_owned(),
+        "# auth_pass hunter2\n".to_owned() + &"a {\n".repeat(50) + "auth_pass hunter2\n",
         "$AUTH=authentication { \\\n auth_type PASS \\\n auth_pass hunter2 \\\n}\n".to_owned()
             + &instance("$AUTH"),
     ] {

@@ -3,7 +3,7 @@
 use super::super::findings::{Findings, show};
 use super::super::parser::{Statement, Word};
 use super::super::suggest::look_alike;
-use super::values::is_interface_name;
+use super::values::{is_interface_name, undefined};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::model::{Address, AddressScope, Broadcast};
 use std::net::{IpAddr, Ipv4Addr};
@@ -38,7 +38,7 @@ pub(super) fn line(statement: &Statement, findings: &mut Findings) -> Line {
             first,
             "bad-address",
             format!("`{}` is not an IP address: the line is ignored", show(&first.text)),
-            None,
+            undefined(&first.text),
         );
         return Line::Nothing;
     };

@@ -86,14 +86,16 @@ fn required(draft: &Draft<'_>) -> Result<(String, Vrid), Refusal> {
         let reason = format!("`{}` cannot be an interface", show(&interface.text));
         return Err(Refusal::new("bad-interface", reason, Some(&interface.span), "names have 1 to 15 bytes"));
     }
-    match draft.vrid.and_then(Vrid::new) {
-        Some(vrid) => Ok((interface.text.clone(), vrid)),
-        None => {
-            let reason = "it has no valid `virtual_router_id`";
-            let note = "write a number from 1 to 255, the same on all nodes and used by no other virtual router of the network";
-            Err(Refusal::new("no-vrid", reason, draft.vrid_at.as_ref().or(name_at), note))
-        }
+    let vrid = draft.vrid.and_then(|word| word.text.parse().ok().and_then(Vrid::new));
+    if let Some(vrid) = vrid {
+        return Ok((interface.text.clone(), vrid));
     }
+    let (reason, at) = match draft.vrid {
+        Some(word) => (format!("`{}` is no virtual router ID", show(&word.text)), &word.span),
+        None => ("it has no `virtual_router_id`".to_owned(), &draft.name.span),
+    };
+    let note = "write a number from 1 to 255, the same on all nodes and used by no other virtual router of the network";
+    Err(Refusal::new("no-vrid", reason, Some(at), note))
 }
 
 fn garp(draft: &Draft<'_>, globals: &Globals, strict: bool) -> Garp {
@@ -269,13 +271,18 @@ impl Completion<'_, '_> {
             return Accept::Yes;
         }
         if !priority.is_owner() {
-            let message = format!(
-                "that `{}` does not serve its virtual addresses is not in force yet",
-                show(&self.draft.name.text)
-            );
+            let name = show(&self.draft.name.text);
+            let message =
+                format!("`{name}` serves its virtual addresses all the same: the filter is not in force yet");
             let found =
                 Diagnostic::new(Severity::Warning, "not-in-force-yet", message).at(&at).not_in_force();
-            findings_note(self.findings, found, self.draft.accept.is_none());
+            self.findings.push(if self.draft.accept.is_some() {
+                found
+            } else {
+                found.note(
+                    "strict mode asks for the filter; `accept` in the instance says that it may serve them",
+                )
+            });
         }
         Accept::No
     }
@@ -304,13 +311,4 @@ impl Completion<'_, '_> {
             self.warn("virtual-source", message, at, "write an address that always stays on this node");
         }
     }
-}
-
-fn findings_note(findings: &mut Findings, found: Diagnostic, strict: bool) {
-    let found = found.note("no packet filter is set: the master answers on its virtual addresses");
-    findings.push(if strict {
-        found.note("strict mode asks for it; `accept` in the instance says that it may serve them")
-    } else {
-        found
-    });
 }

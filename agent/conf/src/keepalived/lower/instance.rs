@@ -20,8 +20,7 @@ const PASSWORD_BYTES: usize = 8;
 pub(super) struct Draft<'a> {
     pub(super) name: &'a Word,
     pub(super) interface: Option<&'a Word>,
-    pub(super) vrid: Option<u8>,
-    pub(super) vrid_at: Option<Span>,
+    pub(super) vrid: Option<&'a Word>,
     pub(super) state: Option<(InitialState, Span)>,
     pub(super) priority: Option<u8>,
     pub(super) advert_interval: Option<(Duration, Span)>,
@@ -58,7 +57,6 @@ impl<'a> Draft<'a> {
             name,
             interface: None,
             vrid: None,
-            vrid_at: None,
             state: None,
             priority: None,
             advert_interval: None,
@@ -181,11 +179,7 @@ impl<'a> Draft<'a> {
         match line.keyword() {
             "state" => self.state(line, findings),
             "interface" => self.interface = first,
-            "virtual_router_id" => {
-                self.vrid_at = at;
-                self.vrid =
-                    number(findings, line, 1..=255, "this virtual router is not run").map(|n| n as u8);
-            }
+            "virtual_router_id" => self.vrid = first,
             "priority" => {
                 self.priority = Some(number(findings, line, 1..=255, "100 is used").map_or(100, |n| n as u8))
             }

@@ -82,7 +82,8 @@ impl Refusal {
 /// What virtual routers must not share.
 #[derive(Default)]
 struct Neighbours {
-    names: HashMap<String, String>,
+    /// By lower-case spelling, as written.
+    names: HashMap<String, Vec<String>>,
     vrids: HashMap<(String, u8), String>,
     addresses: HashMap<Ipv4Addr, String>,
     /// A name that differs from another in case only, until it can be reported.
@@ -100,18 +101,18 @@ impl Neighbours {
                 "write `vrrp_instance NAME {`",
             ));
         }
-        match self.names.insert(name.to_lowercase(), name.to_owned()) {
-            Some(other) if other == name => Err(Refusal::new(
+        let alike = self.names.entry(name.to_lowercase()).or_default();
+        if alike.iter().any(|other| other == name) {
+            return Err(Refusal::new(
                 "duplicate-name",
                 "another one above has the same name",
                 at,
                 "the first one runs, as with keepalived; give this one a name of its own",
-            )),
-            other => {
-                self.alike = other;
-                Ok(())
-            }
+            ));
         }
+        self.alike = alike.first().cloned();
+        alike.push(name.to_owned());
+        Ok(())
     }
 
     fn vrid(&mut self, router: &VirtualRouter, at: Option<&Span>) -> Result<(), Refusal> {

@@ -3,6 +3,7 @@
 use super::super::check::{seconds, truth};
 use super::super::findings::{Findings, show};
 use super::super::parser::{Statement, Word};
+use super::super::substitute;
 use super::super::suggest::look_alike;
 use crate::diag::{Diagnostic, Severity};
 use hacluster_core::time::Duration;
@@ -16,7 +17,17 @@ pub(super) fn wrong(findings: &mut Findings, keyword: &str, word: &Word, expecte
     if let Some(strange) = look_alike(&word.text) {
         found = found.note(format!("{}: {}", strange.title(), strange.mend));
     }
+    if let Some(mend) = undefined(&word.text) {
+        found = found.note(mend);
+    }
     findings.push(found);
+}
+
+/// What to say of a word that holds a name nobody defined.
+pub(super) fn undefined(text: &str) -> Option<String> {
+    let (_, name) = substitute::uses(text).into_iter().next()?;
+    let name = show(&name);
+    Some(format!("`${name}` is not defined: write ${name}=value before it is used"))
 }
 
 /// A whole number; a wrong one is reported and gives `None`.
