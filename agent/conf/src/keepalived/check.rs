@@ -67,6 +67,10 @@ impl Walk<'_> {
     fn unknown(&mut self, table: &'static Block, statement: &Statement) {
         let word = &statement.words[0];
         let name = show(&word.text);
+        if self.findings.full() {
+            let found = Diagnostic::new(Severity::Error, "unknown-keyword", "unknown keyword");
+            return self.findings.push(found.at(&word.span));
+        }
         let homes: Vec<&str> = keywords::ALL
             .iter()
             .filter(|block| block.find(&word.text).is_some())
@@ -88,8 +92,6 @@ impl Walk<'_> {
             found = found.label(format!("{}: {}", strange.title(), strange.mend));
         } else if !homes.is_empty() {
             found = found.label(format!("it belongs in {}", list(&homes, "or")));
-        } else if self.findings.full() {
-            // Nobody will see the label.
         } else if let Some(near) = nearest(&word.text, table.all().map(|keyword| keyword.name)) {
             found = found.label(format!("did you mean `{near}`?"));
         } else if let Some((near, home)) = nearest_elsewhere(&word.text) {

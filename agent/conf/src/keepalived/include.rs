@@ -18,6 +18,8 @@ use std::rc::Rc;
 const MAX_INCLUDE_DEPTH: usize = 16;
 /// Most files one configuration may have.
 const MAX_FILES: usize = 512;
+/// Most `include` lines: each searches a folder.
+const MAX_INCLUDES: usize = 2000;
 /// Most lines after repetition and inclusion.
 const MAX_LINES: usize = 500_000;
 /// Most bytes of all files together.
@@ -37,7 +39,9 @@ pub(super) struct Reader<'a> {
     pub(super) tokens: Vec<Token>,
     stack: Vec<PathBuf>,
     lines: usize,
+    /// Bytes read and bytes made of them.
     bytes: usize,
+    includes: usize,
     full: bool,
 }
 
@@ -53,6 +57,7 @@ impl<'a> Reader<'a> {
             stack: Vec::new(),
             lines: 0,
             bytes: 0,
+            includes: 0,
             full: false,
         }
     }
@@ -101,6 +106,15 @@ impl<'a> Reader<'a> {
     fn line(&mut self, line: &Text, depth: usize) {
         if line.text.trim().is_empty() || self.full {
             return;
+        }
+        // Counted here, not where words come out: repeated lines may all be for other nodes.
+        self.lines += 1;
+        self.bytes += if depth > 0 { line.text.len() } else { 0 };
+        if self.lines > MAX_LINES || self.bytes > MAX_TOTAL_BYTES {
+            return self.too_much(line, &TooMuch("more than 500000 lines or 64 MiB after repetition"));
+        }
+        if line.text.len() > MAX_LINE_BYTES {
+            return self.too_much(line, &TooMuch("a line of more than 64 KiB"));
         }
         if depth > MAX_LINE_DEPTH {
             return self.too_much(line, &TooMuch("lines that repeat lines more than 8 deep"));
@@ -174,18 +188,12 @@ impl<'a> Reader<'a> {
 
     /// A finished line: an include, or words.
     fn words(&mut self, line: &Text, dir: &Path) {
-        self.lines += 1;
-        if self.lines > MAX_LINES {
-            return self.too_much(line, &TooMuch("more than 500000 lines"));
-        }
+        self.bytes += line.text.len();
         let all = line.span(0..line.text.len());
         let (first, rest) =
             line.text.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((&line.text, ""));
         if matches!(first, "include" | "includer" | "includem" | "includew" | "includeb" | "includea") {
             return self.include(first, rest.trim().trim_matches('"'), dir, &all);
-        }
-        if line.text.len() > MAX_LINE_BYTES {
-            return self.too_much(line, &TooMuch("a line of more than 64 KiB"));
         }
         if line.text.len() > KEEPALIVED_LINE_BYTES {
             let message = format!(
@@ -209,6 +217,12 @@ impl<'a> Reader<'a> {
 
     fn include(&mut self, keyword: &str, pattern: &str, dir: &Path, at: &Span) {
         let severity = if keyword == "include" { Severity::Warning } else { Severity::Error };
+        self.includes += 1;
+        if self.includes > MAX_INCLUDES {
+            self.full = true;
+            let message = "the limit is reached: more than 2000 include lines";
+            return self.findings.push(Diagnostic::new(Severity::Error, "too-large", message).at(at));
+        }
         let mut any = false;
         for alternative in braces(pattern) {
             let found = self.source.glob(dir, &alternative).unwrap_or_default();

@@ -9,6 +9,7 @@ use super::parser::Statement;
 use super::substitute::{self, Definitions};
 use super::suggest::distance;
 use crate::diag::{Diagnostic, FileId, Severity, Span};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -21,22 +22,31 @@ pub(super) fn mask(tree: &[Statement], definitions: &Definitions, files: &mut [(
         collect(statement, "", &mut places);
     }
     for (file, (_, text)) in files.iter().enumerate() {
-        let found = text.match_indices(PASSWORD);
-        places.extend(found.map(|(at, word)| Span { file: FileId(file as u32), range: at..at + word.len() }));
+        let mut at = 0;
+        while let Some(start) = text[at..].find(PASSWORD).map(|offset| at + offset) {
+            places.push(Span { file: FileId(file as u32), range: start..start + PASSWORD.len() });
+            at = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        }
     }
-    let mut more = Vec::new();
-    for place in &mut places {
+    // In order, one mask covers all later words of its line: no text is walked twice.
+    places.sort_by_key(|place| (place.file.0, place.range.start));
+    let mut names = Vec::new();
+    let mut masks: Vec<Span> = Vec::new();
+    for place in places {
         let Some((_, text)) = files.get(place.file.0 as usize) else { continue };
+        if masks.last().is_some_and(|last| last.file == place.file && place.range.start < last.range.end) {
+            continue;
+        }
         let start = place.range.end.min(text.len());
         let end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
-        for (_, name) in substitute::uses(&text[place.range.start.min(start)..end]) {
-            named(&name, definitions, &mut more, 0);
-        }
-        place.range = start..end;
+        names.extend(
+            substitute::uses(&text[place.range.start.min(start)..end]).into_iter().map(|(_, name)| name),
+        );
+        masks.push(Span { file: place.file, range: start..end });
     }
-    places.extend(more);
+    masks.extend(values(names, definitions));
     let mut bytes: Vec<Option<Vec<u8>>> = vec![None; files.len()];
-    for place in places {
+    for place in masks {
         let file = place.file.0 as usize;
         let Some((_, text)) = files.get(file) else { continue };
         let bytes = bytes[file].get_or_insert_with(|| text.as_bytes().to_vec());
@@ -76,17 +86,21 @@ fn is_password(word: &str) -> bool {
     (7..=11).contains(&word.len()) && distance(word, PASSWORD) <= 2
 }
 
-/// Where the value of `name`, and of the names in it, is written.
-fn named(name: &str, definitions: &Definitions, places: &mut Vec<Span>, depth: usize) {
-    if depth > 4 || places.len() > 1000 {
-        return;
-    }
-    for (place, value) in definitions.places(name) {
-        for (_, inner) in substitute::uses(&value) {
-            named(&inner, definitions, places, depth + 1);
+/// Where the values of `names`, and of the names in those, are written.
+fn values(mut names: Vec<String>, definitions: &Definitions) -> Vec<Span> {
+    let mut seen = HashSet::new();
+    let mut places = Vec::new();
+    while let Some(name) = names.pop() {
+        if seen.contains(&name) {
+            continue;
         }
-        places.push(place);
+        for (place, value) in definitions.places(&name) {
+            places.push(place.clone());
+            names.extend(substitute::uses(value).into_iter().map(|(_, name)| name));
+        }
+        seen.insert(name);
     }
+    places
 }
 
 /// Reports passwords that a comment cuts: `auth_pass ab#cd` means `ab`, and nothing else tells so.

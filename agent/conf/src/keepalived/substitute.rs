@@ -15,23 +15,21 @@ const MAX_DEPTH: usize = 16;
 pub(super) const MAX_LINE_BYTES: usize = 64 << 10;
 /// Most substitutions in one configuration.
 pub(super) const MAX_EXPANSIONS: usize = 100_000;
+/// Most bytes of all values that are substituted.
+const MAX_EXPANDED_BYTES: usize = 64 << 20;
+/// Longest text between `${` and `}`, in bytes.
+const MAX_NAME_BYTES: usize = 300;
 /// Most repetitions one `~SEQ` or `~LST` may ask for.
 const MAX_REPEAT: usize = 10_000;
-
-/// A definition: its value and where that is written.
-#[derive(Clone)]
-pub(super) struct Definition {
-    pub(super) value: String,
-    pub(super) span: Option<Span>,
-}
 
 /// What was defined so far.
 #[derive(Default)]
 pub(super) struct Definitions {
-    map: HashMap<String, Definition>,
-    /// Values that no longer hold still stand in the text: a secret among them must be masked.
-    replaced: Vec<(String, Definition)>,
+    map: HashMap<String, String>,
+    /// Every value in the text, also those replaced since: a secret among them must be masked.
+    written: HashMap<String, Vec<(Span, String)>>,
     expansions: usize,
+    bytes: usize,
 }
 
 /// What `${_...}` names are taken from.
@@ -47,16 +45,15 @@ pub(super) struct TooMuch(pub(super) &'static str);
 
 impl Definitions {
     /// Defines `name` and gives what it was before.
-    pub(super) fn set(&mut self, name: &str, value: String, span: Option<Span>) -> Option<Definition> {
-        let old = self.map.insert(name.to_owned(), Definition { value, span });
-        if let Some(old) = old.clone().filter(|old| old.span.is_some()) {
-            self.replaced.push((name.to_owned(), old));
+    pub(super) fn set(&mut self, name: &str, value: String, span: Option<Span>) -> Option<String> {
+        if let Some(span) = span {
+            self.written.entry(name.to_owned()).or_default().push((span, value.clone()));
         }
-        old
+        self.map.insert(name.to_owned(), value)
     }
 
     /// Puts back what [`set`](Self::set) gave.
-    pub(super) fn restore(&mut self, name: &str, old: Option<Definition>) {
+    pub(super) fn restore(&mut self, name: &str, old: Option<String>) {
         match old {
             Some(old) => self.map.insert(name.to_owned(), old),
             None => self.map.remove(name),
@@ -64,14 +61,8 @@ impl Definitions {
     }
 
     /// The values of `name`, now and before, and where they are written.
-    pub(super) fn places(&self, name: &str) -> Vec<(Span, String)> {
-        let old = self.replaced.iter().filter(|(old, _)| old == name).map(|(_, definition)| definition);
-        self.map
-            .get(name)
-            .into_iter()
-            .chain(old)
-            .filter_map(|definition| Some((definition.span.clone()?, definition.value.clone())))
-            .collect()
+    pub(super) fn places(&self, name: &str) -> &[(Span, String)] {
+        self.written.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Replaces every defined name in `line`.
@@ -97,11 +88,11 @@ impl Definitions {
         around: &Surroundings<'_>,
         depth: usize,
     ) -> Result<Option<String>, TooMuch> {
-        let Some(definition) = self.map.get(name) else { return Ok(predefined(name, around)) };
-        let value = definition.value.clone();
+        let Some(value) = self.map.get(name).cloned() else { return Ok(predefined(name, around)) };
         self.expansions += 1;
-        if self.expansions > MAX_EXPANSIONS {
-            return Err(TooMuch("more than 100000 substitutions"));
+        self.bytes += value.len();
+        if self.expansions > MAX_EXPANSIONS || self.bytes > MAX_EXPANDED_BYTES {
+            return Err(TooMuch("more than 100000 substitutions, or 64 MiB of them"));
         }
         if depth >= MAX_DEPTH {
             return Err(TooMuch("definitions that name each other more than 16 deep"));
@@ -130,7 +121,9 @@ pub(super) fn uses(text: &str) -> Vec<(Range<usize>, String)> {
         at = dollar + 1;
         let rest = &text[at..];
         if let Some(inner) = rest.strip_prefix('{') {
-            if let Some(close) = inner.find('}').filter(|close| *close > 0 && *close < 300) {
+            if let Some(close) =
+                inner.bytes().take(MAX_NAME_BYTES).position(|byte| byte == b'}').filter(|close| *close > 0)
+            {
                 let name = inner[..close].trim();
                 if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b' ' || b == b'-') {
                     at = dollar + 2 + close + 1;

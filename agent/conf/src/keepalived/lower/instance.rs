@@ -32,6 +32,7 @@ pub(super) struct Draft<'a> {
     pub(super) auth_type_wrong: bool,
     pub(super) addresses: Vec<Address>,
     pub(super) excluded: Vec<Address>,
+    seen: HashSet<(Ipv4Addr, Option<String>)>,
     pub(super) source: Option<(Ipv4Addr, Span)>,
     pub(super) mcast_group: Option<Ipv4Addr>,
     pub(super) nopreempt: Option<Span>,
@@ -66,6 +67,7 @@ impl<'a> Draft<'a> {
             auth_type_wrong: false,
             addresses: Vec::new(),
             excluded: Vec::new(),
+            seen: HashSet::new(),
             source: None,
             mcast_group: None,
             nopreempt: None,
@@ -304,12 +306,6 @@ impl<'a> Draft<'a> {
     }
 
     fn list(&mut self, block: &Statement, excluded: bool, findings: &mut Findings) {
-        let mut seen: HashSet<(Ipv4Addr, Option<String>)> = self
-            .addresses
-            .iter()
-            .chain(&self.excluded)
-            .map(|address| (address.ip, address.dev.clone()))
-            .collect();
         for entry in block.block.iter().flatten() {
             let Some(at) = entry.words.first().map(|word| word.span.clone()) else { continue };
             match address::line(entry, findings) {
@@ -339,7 +335,7 @@ impl<'a> Draft<'a> {
                     .at(&at)
                     .note("one virtual router advertises addresses of one family"),
                 ),
-                Line::V4(address) if !seen.insert((address.ip, address.dev.clone())) => findings.push(
+                Line::V4(address) if !self.seen.insert((address.ip, address.dev.clone())) => findings.push(
                     Diagnostic::new(
                         Severity::Warning,
                         "duplicate-address",
