@@ -5,7 +5,7 @@ use crate::check;
 use crate::kernel::{self, RouterId};
 use crate::log::LogThread;
 use crate::mailbox::{Sender, mailbox};
-use crate::protocol::{self, Command, Queues};
+use crate::protocol::{self, Command, Ended, Queues};
 use crate::rundir::{self, RunDir};
 use anyhow::{Context, bail};
 use hacluster_conf::diag::{Diagnostic, Severity};
@@ -62,11 +62,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (orders, order_reader) = mailbox(ORDERS, &Wake::new()?);
     run_dir.record(&loaded.config.routers, &leftovers).context("cannot record addresses")?;
     let kernel = kernel::spawn(order_reader, reports, events.clone(), leftovers)?;
-    let queues = Queues { commands: command_reader, reports: report_reader, orders, events };
+    let ended = Wake::new()?;
+    let queues =
+        Queues { commands: command_reader, reports: report_reader, orders, events, ended: ended.clone() };
     let protocol = protocol::spawn(queues, &loaded.config.agent)?;
 
     let supervisor = Supervisor { args, loaded, run_dir, commands, ids: BTreeMap::new(), next_id: 0 };
-    let outcome = supervisor.serve(&signals, protocol);
+    let outcome = supervisor.serve(&signals, &ended, protocol);
     let _ = kernel.join();
     log.stop();
     outcome
@@ -85,14 +87,18 @@ fn say<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, loaded: &Loade
 }
 
 impl Supervisor {
-    fn serve(mut self, signals: &Signals, protocol: JoinHandle<()>) -> anyhow::Result<()> {
+    fn serve(mut self, signals: &Signals, ended: &Wake, protocol: JoinHandle<Ended>) -> anyhow::Result<()> {
         let mut waiter = Waiter::new()?;
         waiter.add(signals, 0)?;
+        waiter.add(ended, 1)?;
         let begins = clock::now() + Duration::from_millis(self.loaded.config.global.startup_delay_ms);
         let mut begun = self.begin(begins);
         loop {
             waiter.wait_until((!begun).then_some(begins))?.for_each(drop);
             begun = begun || self.begin(begins);
+            if ended.clear() {
+                return self.stop(protocol);
+            }
             while let Some(request) = signals.read()? {
                 match request {
                     Request::Reload => self.reload(begun),
@@ -212,10 +218,12 @@ impl Supervisor {
         tracing::info!("{} virtual router(s) configured, {} refused", routers.len(), refused.len());
     }
 
-    fn stop(self, protocol: JoinHandle<()>) -> anyhow::Result<()> {
-        self.commands.send_patiently(Command::Stop);
-        if protocol.join().is_err() {
-            bail!("the protocol thread ended unexpectedly; addresses may have been left in place");
+    fn stop(self, protocol: JoinHandle<Ended>) -> anyhow::Result<()> {
+        if !protocol.is_finished() {
+            self.commands.send_patiently(Command::Stop);
+        }
+        if !matches!(protocol.join(), Ok(Ended::InOrder)) {
+            bail!("the protocol thread failed; its addresses were removed. Please report the panic above");
         }
         self.run_dir.forget();
         tracing::info!("stopped");

@@ -16,7 +16,7 @@ use hacluster_core::wire::neighbor::gratuitous_arp;
 use hacluster_net::netlink::{AddressEntry, AddressSpec, Change, Group, Monitor, PROTOCOL_MARK, Requests};
 use hacluster_net::poll::Waiter;
 use hacluster_net::raw::ArpSocket;
-use hacluster_net::{NetError, clock};
+use hacluster_net::{NetError, clock, sysctl};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -137,6 +137,13 @@ impl Hands {
             Order::Announce { id, rounds } => self.announce(id, rounds),
             Order::Release { id } => self.release(id, false),
             Order::Forget { id } => self.release(id, true),
+            Order::Abandon => {
+                let ids: Vec<_> = self.holdings.keys().copied().collect();
+                for id in ids {
+                    self.release(id, true);
+                }
+                self.stopping = true;
+            }
             Order::Shutdown => self.stopping = true,
         }
     }
@@ -157,6 +164,10 @@ impl Hands {
         self.holdings.insert(id, holding);
         self.index_slots(id);
         self.defined.push(id);
+        if definition.promote_secondaries {
+            let written = sysctl::write(&definition.identity.interface, "promote_secondaries", 1);
+            written.unwrap_or_else(|error| self.trouble(error));
+        }
     }
 
     /// One listing of the kernel's state answers all definitions that came together.
@@ -489,10 +500,9 @@ impl Hands {
         };
         self.interfaces.clear();
         for link in links {
-            let (name, index) = (link.name.clone(), link.index);
             self.interfaces.link_changed(link);
-            self.resolve(&name, index);
         }
+        self.resolve_all();
         let before: Vec<_> = self.missing_slots();
         for holding in self.holdings.values_mut() {
             for slot in &mut holding.slots {
@@ -504,6 +514,19 @@ impl Hands {
         }
         self.note_vanished(&before);
         self.clean_leftovers(&addresses);
+    }
+
+    /// Gives every slot the present number of its interface.
+    fn resolve_all(&mut self) {
+        self.owners.clear();
+        for (id, holding) in &mut self.holdings {
+            for (number, slot) in holding.slots.iter_mut().enumerate() {
+                slot.spec.index = self.interfaces.link(&slot.dev).map_or(0, |link| link.index);
+                if slot.spec.index != 0 {
+                    self.owners.insert((slot.spec.index, slot.spec.ip), (*id, number));
+                }
+            }
+        }
     }
 
     /// Slots that are wanted, as far as known present.

@@ -202,6 +202,7 @@ mod tests {
                 interface: "eth0".into(),
             }),
             addresses: (0..count).map(|last| Address::new(Ipv4Addr::new(192, 0, 2, last), 24)).collect(),
+            promote_secondaries: false,
             owner: false,
             garp_interval: Duration::ZERO,
         });

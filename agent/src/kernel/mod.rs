@@ -61,6 +61,8 @@ pub enum Order {
         /// Which router.
         id: RouterId,
     },
+    /// The protocol thread is gone: release everything, then end as by `Shutdown`.
+    Abandon,
     /// Finish what was ordered, report [`Report::Finished`] and end.
     Shutdown,
 }
@@ -74,6 +76,8 @@ pub struct Definition {
     pub identity: Arc<Identity>,
     /// Advertised and excluded addresses, in this order.
     pub addresses: Vec<Address>,
+    /// Let the kernel promote secondary addresses when the first of a network is removed.
+    pub promote_secondaries: bool,
     /// The router owns them: those that were there before us stay when we go.
     pub owner: bool,
     /// Gap between announcements on one interface; zero for none.

@@ -413,6 +413,7 @@ fn definition(id: RouterId, router: &Router) -> Definition {
         id,
         identity: Arc::clone(&router.identity),
         addresses: configured.addresses.iter().chain(&configured.excluded).cloned().collect(),
+        promote_secondaries: configured.promote_secondaries,
         owner: configured.priority.is_owner(),
         garp_interval: configured.garp.interval,
     }
@@ -438,6 +439,10 @@ fn order(queues: &Queues, backlog: &mut VecDeque<Order>, order: Order) {
 fn wish_of(order: &Order) -> Option<RouterId> {
     match order {
         Order::Claim { id, .. } | Order::Release { id } => Some(*id),
-        Order::Define(_) | Order::Announce { .. } | Order::Forget { .. } | Order::Shutdown => None,
+        Order::Define(_)
+        | Order::Announce { .. }
+        | Order::Forget { .. }
+        | Order::Abandon
+        | Order::Shutdown => None,
     }
 }

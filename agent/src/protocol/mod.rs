@@ -21,6 +21,8 @@ use crate::kernel::{Order, Report, RouterId};
 use crate::mailbox::{Receiver, Sender};
 use hacluster_conf::model::{Agent, VirtualRouter};
 use hacluster_net::NetError;
+use hacluster_net::poll::Wake;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 /// What the supervisor wants.
@@ -64,17 +66,56 @@ pub struct Queues {
     pub orders: Sender<Order>,
     /// To whoever listens.
     pub events: EventSender,
+    /// Rung when the thread has ended, for whatever reason.
+    pub ended: Wake,
+}
+
+/// How the thread ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// After [`Command::Stop`], in order.
+    InOrder,
+    /// By a fault of ours; the kernel thread was told to remove all addresses.
+    Panicked,
 }
 
 /// Starts the thread in the network namespace of the caller.
 ///
 /// # Errors
 /// When the kernel refuses the means to wait for packets or the thread itself.
-pub fn spawn(queues: Queues, settings: &Agent) -> Result<JoinHandle<()>, NetError> {
+pub fn spawn(queues: Queues, settings: &Agent) -> Result<JoinHandle<Ended>, NetError> {
+    let (orders, ended) = (queues.orders.clone(), queues.ended.clone());
     let engine = engine::Engine::new(queues)?;
     let settings = settings.clone();
     std::thread::Builder::new()
         .name("hacluster-vrrp".into())
-        .spawn(move || engine.run(&settings))
+        .spawn(move || guard(|| engine.run(&settings), &orders, &ended))
         .map_err(|error| NetError::from_io("start the protocol thread", &error))
+}
+
+/// Runs the thread's work; if it panics, nobody speaks for the addresses any more and a backup will:
+/// so they must go.
+fn guard(work: impl FnOnce(), orders: &Sender<Order>, ended: &Wake) -> Ended {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    if outcome.is_err() {
+        orders.send_patiently(Order::Abandon);
+    }
+    ended.wake();
+    if outcome.is_ok() { Ended::InOrder } else { Ended::Panicked }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::mailbox;
+
+    #[test]
+    fn a_panic_gives_up_the_addresses_and_rings() {
+        let (orders, received) = mailbox(4, &Wake::new().unwrap());
+        let ended = Wake::new().unwrap();
+        assert_eq!(guard(|| (), &orders, &ended), Ended::InOrder);
+        assert!(ended.clear() && received.pop().is_none());
+        assert_eq!(guard(|| panic!("on purpose, in a test"), &orders, &ended), Ended::Panicked);
+        assert!(ended.clear() && matches!(received.pop(), Some(Order::Abandon)));
+    }
 }
