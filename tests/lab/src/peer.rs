@@ -9,13 +9,13 @@ use crate::{
     node::Host,
     privilege::{self, Privilege},
     process::Process,
+    topology::Cidr,
     wait::{LIMIT, wait_until},
 };
 use anyhow::{Context, Result};
 use std::{
     env,
     fs::{self, Permissions},
-    net::Ipv4Addr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -69,8 +69,8 @@ pub struct FrrRouter {
     pub priority: u8,
     /// Between two adverts, in milliseconds: a multiple of 10.
     pub interval_ms: u32,
-    /// Virtual addresses with prefix lengths.
-    pub addresses: Vec<String>,
+    /// The virtual addresses.
+    pub addresses: Vec<Cidr>,
 }
 
 /// A running FRR.
@@ -153,8 +153,7 @@ fn open_to_its_user(folder: &Path) -> Result<()> {
 
 fn prepare(host: &Host, router: &FrrRouter) -> Result<()> {
     host.set_sysctl("net/ipv4/conf/all/arp_ignore", "1")?;
-    let (lower, vrid) = (router.interface.clone(), router.vrid);
-    let addresses: Vec<_> = router.addresses.iter().map(|address| address.parse()).collect::<Result<_>>()?;
+    let FrrRouter { interface: lower, vrid, addresses, .. } = router.clone();
     host.netlink(move |requests| {
         let name = format!("vrrp{vrid}");
         link::create_macvlan(requests, &name, &lower, [0, 0, 0x5e, 0, 1, vrid])?;
@@ -169,9 +168,7 @@ fn frr_config(router: &FrrRouter) -> String {
     let mut text = format!("debug vrrp\ninterface {interface}\n vrrp {vrid} version {version}\n");
     text += &format!(" vrrp {vrid} priority {priority}\n vrrp {vrid} advertisement-interval {interval_ms}\n");
     for address in addresses {
-        let ip: &str = address.split('/').next().unwrap_or(address);
-        debug_assert!(ip.parse::<Ipv4Addr>().is_ok());
-        text += &format!(" vrrp {vrid} ip {ip}\n");
+        text += &format!(" vrrp {vrid} ip {}\n", address.ip);
     }
     text
 }

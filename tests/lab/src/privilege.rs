@@ -68,17 +68,15 @@ pub fn enter() -> Result<Privilege, WhyNot> {
         Privilege::Root
     } else {
         hacluster_net::netns::become_root_in_user_namespace().map_err(|error| {
-            WhyNot(format!(
-                "not root, and no user namespace: {error}; run as root, or allow them \
-                 (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1)"
-            ))
+            WhyNot(format!("not root, and {error}; run as root, or allow user namespaces with sysctl"))
         })?;
         Privilege::UserNamespace
     };
     try_namespace().map_err(|errno| {
         WhyNot(format!(
-            "cannot make a network namespace: {errno}; run as root with CAP_SYS_ADMIN and CAP_NET_ADMIN, \
-             or allow user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0)"
+            "cannot make a network namespace: {errno}; run as root with CAP_SYS_ADMIN, CAP_NET_ADMIN and \
+             CAP_NET_RAW, or look at sysctl user.max_net_namespaces and \
+             kernel.apparmor_restrict_unprivileged_userns"
         ))
     })?;
     Ok(*ENTERED.get_or_init(|| privilege))

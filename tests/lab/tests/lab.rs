@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use hacluster_lab::{
     Host, LIMIT, Lab, Probe, Topology, enter,
     peer::{Frr, FrrRouter, Keepalived},
+    topology::Cidr,
     wait_for, wait_until,
 };
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -271,7 +272,7 @@ fn frr_pair() -> Result<()> {
         version: 3,
         priority,
         interval_ms: 200,
-        addresses: vec!["10.9.0.100/24".to_owned()],
+        addresses: vec![Cidr { ip: VIP, prefix_len: 24 }],
     };
     Lab::run(pair(), |lab| {
         let capture = lab.capture("lan")?;
