@@ -1,1 +1,5 @@
-//! To come.
+//! Everything that needs more than one module: a simulated world, and the replay of captures.
+
+pub mod harness;
+pub mod replay;
+pub mod sim;

@@ -50,6 +50,11 @@ impl Backup {
         })
     }
 
+    /// Whether the running timer is the promise of somebody else than `sender`.
+    fn relies_on_other_than(&self, sender: Heard) -> bool {
+        matches!(self.cause, TakeoverCause::MasterSilent(other) if other != sender.sender)
+    }
+
     /// The priority that bounds every candidate: the last master that ruled with our consent.
     /// Unknown (we just started): the highest there can be.
     fn candidates_bound(&self, ours: Priority) -> Priority {
@@ -105,30 +110,40 @@ impl Machine {
 
     /// The master leaves: the skew lets the best backup speak first.
     pub(super) fn await_skew(&mut self, now: Instant, heard: Heard) {
-        let skew = skew_v2(self.parameters.priority);
+        let parameters = self.parameters;
         let State::Backup(backup) = &mut self.state else { return };
-        let other_master_lives = backup.has_better_master_than(
-            heard,
-            self.parameters.lowest_respected(),
-            now,
-            self.parameters.interval.duration().times(2),
-        );
-        if !other_master_lives && backup.cause != TakeoverCause::Resigned(heard.sender) {
-            backup.master_down = now + skew;
+        let alive = parameters.interval.duration().times(2);
+        let heard_last = backup.master_down - parameters.master_down();
+        let other_master_lives = backup.relies_on_other_than(heard) && now.since(heard_last) < alive
+            || backup.has_better_master_than(heard, parameters.lowest_respected(), now, alive);
+        // A second farewell, or a copy of the first, must not make us wait longer.
+        let waits = matches!(backup.cause, TakeoverCause::Resigned(_));
+        if !other_master_lives && !waits {
+            backup.master_down = now + skew_v2(parameters.priority);
             backup.cause = TakeoverCause::Resigned(heard.sender);
+        } else if backup.cause == TakeoverCause::MasterSilent(heard.sender)
+            && let Some((other, at)) = backup.master.filter(|(other, _)| other.sender != heard.sender)
+        {
+            // Its promise is void; what counts is that of the other one.
+            backup.master_down = at + parameters.master_down();
+            backup.cause = TakeoverCause::MasterSilent(other.sender);
         }
         // Who left counts no longer as the better master when a lower one speaks.
         backup.master = backup.master.filter(|(master, _)| master.sender != heard.sender);
     }
 
     /// Without preemption any living master is good enough: restart the timer. Of two that are
-    /// heard the better one stays the known one.
+    /// heard the one that will win stays the known one.
     fn tolerate(&mut self, now: Instant, heard: Heard) {
         let alive = self.parameters.master_down();
         let State::Backup(backup) = &mut self.state else { return };
         backup.master_down = now + alive;
         backup.cause = TakeoverCause::MasterSilent(heard.sender);
-        if !backup.has_better_master_than(heard, heard.priority, now, alive) {
+        let known_is_better = backup.master.is_some_and(|(known, at)| {
+            let beats = (known.priority, known.sender) > (heard.priority, heard.sender);
+            known.sender != heard.sender && beats && now.since(at) < alive
+        });
+        if !known_is_better {
             backup.master = Some((heard, now));
         }
         self.give_up_adopted();

@@ -170,3 +170,72 @@ fn a_refresh_announces_again_and_again() {
         (0..20).flat_map(|_| bench.tick()).filter(|a| matches!(a, Action::Announce { rounds: 1 }));
     assert!(announced.count() >= 4);
 }
+
+/// Found by simulation: a bystander of a split brain displaced the ruler of its own half.
+#[test]
+fn without_preemption_a_bystander_of_a_split_brain_displaces_nobody() {
+    let mut bench = Bench::backup(Parameters { preemption: Preemption::Never, ..parameters(150) });
+    bench.give(heard(HIGHER, 167));
+    bench.wait(2_500_000);
+    bench.give(heard(LOWER, 130));
+    assert!(bench.micros_to_deadline() > 3_000_000, "a living ruler restarts the timer");
+    bench.give(heard(LOWER, 0));
+    assert!(bench.micros_to_deadline() < 1_000_000, "167 was silent for two intervals");
+}
+
+/// Found by simulation: the farewell of one ruler made us displace another of lower priority.
+#[test]
+fn without_preemption_the_farewell_of_one_of_two_rulers_starts_no_takeover() {
+    let mut bench = Bench::backup(Parameters { preemption: Preemption::Never, ..parameters(150) });
+    bench.give(heard(LOWER, 130));
+    bench.wait(10_000);
+    bench.give(heard(HIGHER, 120));
+    bench.give(heard(HIGHER, 0));
+    assert!(bench.micros_to_deadline() > 3_000_000);
+}
+
+/// Found by simulation: who resigned was still taken for the better master of two.
+#[test]
+fn who_resigned_shields_nobody() {
+    let mut bench = Bench::backup(Parameters { preemption: Preemption::Never, ..parameters(150) });
+    bench.give(heard(HIGHER, 167));
+    bench.give(heard(HIGHER, 0));
+    bench.give(heard(LOWER, 130));
+    bench.give(heard(LOWER, 0));
+    assert_eq!(bench.micros_to_deadline(), 414_062, "one skew");
+}
+
+/// Found by simulation: each further farewell restarted the skew.
+#[test]
+fn a_second_farewell_does_not_make_the_wait_longer() {
+    let mut bench = Bench::backup(parameters(100));
+    bench.give(heard(HIGHER, 167));
+    bench.give(heard(HIGHER, 0));
+    let due = bench.machine.next_deadline();
+    bench.wait(50_000);
+    bench.give(heard(HIGHER, 0));
+    bench.give(heard(LOWER, 0));
+    assert_eq!(bench.machine.next_deadline(), due);
+}
+
+/// Found by simulation: the farewell of the better ruler, overtaken by its successor's advert.
+#[test]
+fn without_preemption_a_late_farewell_does_not_displace_the_successor() {
+    let mut bench = Bench::backup(Parameters { preemption: Preemption::Never, ..parameters(150) });
+    bench.give(heard(HIGHER, 167));
+    bench.give(heard(LOWER, 130));
+    bench.give(heard(HIGHER, 0));
+    assert!(bench.micros_to_deadline() > 3_000_000);
+}
+
+/// Found by simulation: two rulers leave one after the other, the better one last.
+#[test]
+fn when_both_of_two_rulers_have_left_one_skew_is_enough() {
+    let mut bench = Bench::backup(Parameters { preemption: Preemption::Never, ..parameters(150) });
+    bench.give(heard(HIGHER, 130));
+    bench.give(heard(LOWER, 120));
+    bench.give(heard(LOWER, 0));
+    assert!(bench.micros_to_deadline() > 3_000_000);
+    bench.give(heard(HIGHER, 0));
+    assert_eq!(bench.micros_to_deadline(), 414_062);
+}

@@ -1,0 +1,83 @@
+//! The list of trials of a test program with `harness = false`.
+
+use anyhow::{Context, Result, ensure};
+use hacluster_lab::{Absent, agent::BINARY_VARIABLE, enter, privilege};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::{env, fmt, process::Command};
+
+/// Trials at the same time: they wait far more than they work.
+const AT_ONCE: usize = 4;
+
+/// Why a trial cannot run here. Return it as the error of a trial's body, outside of `Lab::run`.
+#[derive(Clone, Debug)]
+pub struct Skip(pub String);
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// Trials to be, and whether labs can be built here.
+#[derive(Debug)]
+pub struct Suite {
+    lab: Result<(), Skip>,
+    trials: Vec<Trial>,
+}
+
+impl Suite {
+    /// First thing in `main`: children of a lab pass through here, and the process has one thread.
+    /// Builds the agent too, so that it is never an older one that is tried.
+    pub fn enter() -> Self {
+        privilege::exec_if_asked();
+        if !env::args().any(|argument| argument == "--list")
+            && let Err(error) = build_agent()
+        {
+            eprintln!("{error:#}");
+            std::process::exit(101);
+        }
+        Self { lab: enter().map(drop).map_err(|why| Skip(why.to_string())), trials: Vec::new() }
+    }
+
+    /// Adds a trial that needs a lab. It is skipped, with the reason, where there can be none, and
+    /// when its body's error is a [`Skip`] or an [`Absent`].
+    pub fn trial(&mut self, name: impl Into<String>, body: impl FnOnce() -> Result<()> + Send + 'static) {
+        let lab = self.lab.clone();
+        let body = || Ok(lab?).and_then(|()| body());
+        self.trials.push(Trial::ignorable_test(name, move || outcome(body())));
+    }
+
+    /// Runs what the command line names, and ends the process.
+    pub fn run(self) -> ! {
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads.get_or_insert(AT_ONCE);
+        libtest_mimic::run(&arguments, self.trials).exit();
+    }
+}
+
+fn outcome(result: Result<()>) -> Result<Completion, Failed> {
+    let Err(error) = result else { return Ok(Completion::Completed) };
+    let skip = error.downcast_ref::<Skip>().map(|skip| skip.0.clone());
+    match skip.or_else(|| error.downcast_ref::<Absent>().map(|absent| absent.0.clone())) {
+        Some(reason) => Ok(Completion::ignored_with(reason)),
+        None => Err(Failed::from(format!("{error:#}"))),
+    }
+}
+
+/// Nothing is built when we were not started by cargo, or a binary is named.
+fn build_agent() -> Result<()> {
+    let Some(cargo) = env::var_os("CARGO").filter(|_| env::var_os(BINARY_VARIABLE).is_none()) else {
+        return Ok(());
+    };
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", "hacluster-agent", "--manifest-path"]);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    let program = env::current_exe().unwrap_or_default();
+    if program.ancestors().nth(2).is_some_and(|folder| folder.ends_with("release")) {
+        command.arg("--release");
+    }
+    ensure!(command.status().context("cannot run cargo")?.success(), "hacluster-agent does not build");
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! One invariant per file. Each sees every step: what is new in the trace, and the world after it.
+
+mod addresses;
+mod announce;
+mod invalid;
+pub mod liveness;
+mod nopreempt;
+mod progress;
+mod resign;
+mod rivals;
+mod speech;
+
+use super::trace::Record;
+use super::world::World;
+
+/// An invariant.
+trait Check {
+    /// Its name in messages.
+    fn name(&self) -> &'static str;
+
+    /// Looks at a step.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    fn look(&mut self, world: &World, fresh: &[Record]) -> Result<(), String>;
+}
+
+/// All invariants.
+pub struct Checks {
+    checks: Vec<Box<dyn Check>>,
+}
+
+impl Checks {
+    /// Those that hold while faults are on.
+    pub fn new() -> Self {
+        Self {
+            checks: vec![
+                Box::new(announce::Announce),
+                Box::new(invalid::Invalid),
+                Box::new(speech::Speech),
+                Box::new(progress::Progress),
+                Box::new(addresses::Addresses),
+                Box::new(nopreempt::NoPreempt::default()),
+                Box::new(resign::Resign::default()),
+                Box::new(rivals::Rivals::default()),
+            ],
+        }
+    }
+
+    /// From here on no group may be without a ruler.
+    pub fn expect_rulers(&mut self, groups: Vec<usize>) {
+        self.checks.push(Box::new(liveness::NeverVacant { groups }));
+    }
+
+    /// From here on nothing may change.
+    pub fn expect_quiet(&mut self) {
+        self.checks.push(Box::new(liveness::Quiet));
+    }
+
+    /// Lets every check look at a step.
+    ///
+    /// # Errors
+    /// The name of the first check that found something, and what.
+    pub fn look(&mut self, world: &World, fresh: &[Record]) -> Result<(), (&'static str, String)> {
+        let mut looked = self.checks.iter_mut();
+        looked.try_for_each(|check| check.look(world, fresh).map_err(|message| (check.name(), message)))
+    }
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,34 @@
+//! A seeded world: the cores of two to four routers on one network segment, without sockets,
+//! clocks or kernels.
+//!
+//! One seed draws everything: the routers, the network and what goes wrong. First comes a safety
+//! phase with faults on; every check looks at every step. Then the world heals and must settle.
+//!
+//! ```text
+//!   plan (seed) -> world ---- clock: what happens next
+//!                   |  |  \__ net: loss, latency, duplicates, cuts
+//!      faults ------'  |  \__ kernel: addresses, slow or refusing
+//!                      v
+//!            bytes -> wire::v2::parse -> receive::check -> Machine -> actions -> net, kernel
+//!                      |
+//!                    trace -> checks (one invariant each), reference (who should rule)
+//! ```
+//!
+//! The same seed gives the same trace, byte for byte: no time, no hash order, no thread is involved.
+
+pub mod checks;
+pub mod clock;
+mod faults;
+pub mod kernel;
+pub mod net;
+pub mod node;
+pub mod plan;
+pub mod reference;
+pub mod rng;
+mod run;
+pub mod sabotage;
+pub mod trace;
+pub mod world;
+
+pub use run::{Failure, Outcome, run};
+pub use sabotage::Sabotage;

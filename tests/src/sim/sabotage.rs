@@ -1,0 +1,58 @@
+//! Deliberate defects. A check that catches none of them proves nothing.
+
+use hacluster_core::machine::{Input, Parameters, Preemption, StateKind};
+use hacluster_core::time::Duration;
+
+/// What is broken in a world.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Nothing.
+    #[default]
+    None,
+    /// Addresses are never taken away.
+    ForgetRelease,
+    /// Addresses are announced before the kernel has confirmed them.
+    AnnounceEarly,
+    /// Packets that should be dropped are believed.
+    BelieveGarbage,
+    /// `nopreempt` is ignored.
+    PreemptAnyway,
+    /// Nobody preempts.
+    PreemptNever,
+    /// Priority 0 is not understood.
+    DeafToResign,
+    /// A master yields to nobody.
+    StubbornMaster,
+    /// A backup never takes over.
+    LazyBackup,
+}
+
+impl Sabotage {
+    /// What the machine is told instead of `input`.
+    pub(super) fn distort(self, kind: StateKind, input: Input) -> Option<Input> {
+        let resign = matches!(input, Input::Heard(heard) if heard.priority.is_resign());
+        let heard = matches!(input, Input::Heard(_));
+        let drop = match self {
+            Self::DeafToResign => resign,
+            Self::StubbornMaster => heard && kind == StateKind::Master,
+            Self::LazyBackup => input == Input::Tick && kind == StateKind::Backup,
+            Self::None | Self::ForgetRelease | Self::AnnounceEarly | Self::BelieveGarbage => false,
+            Self::PreemptAnyway | Self::PreemptNever => false,
+        };
+        match input {
+            _ if drop => None,
+            Input::Parameters(parameters) => Some(Input::Parameters(self.parameters(parameters))),
+            other => Some(other),
+        }
+    }
+
+    /// What a router is made of instead of `parameters`.
+    pub(super) fn parameters(self, parameters: Parameters) -> Parameters {
+        let preemption = match self {
+            Self::PreemptAnyway => Preemption::After(Duration::ZERO),
+            Self::PreemptNever => Preemption::Never,
+            _ => parameters.preemption,
+        };
+        Parameters { preemption, ..parameters }
+    }
+}
