@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 /// One VRRPv2 virtual router on this node (`vrrp_instance`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct VirtualRouter {
-    /// Name as written, unique regardless of case.
+    /// Name as written, unique; front ends warn about names that differ in case only.
     pub name: String,
     /// The interface that adverts leave by.
     pub interface: String,

@@ -113,6 +113,27 @@ fn floods_end() {
     ] {
         sound(&load_text(text));
     }
+    let dropped = "~SEQ(a,1,1,9999) ~SEQ(b,1,1,9999) ~SEQ(c,1,1,9999) @other x\n".to_owned();
+    let long = format!("$A={}\n~SEQ(a,1,1,9999) ~SEQ(b,1,1,50) x $A\n", "y".repeat(60_000));
+    let dollars = "${".repeat(100_000) + "\nauth_pass " + &"${".repeat(100_000);
+    let secrets = "auth_pass x ".repeat(100_000) + "\n" + &"auth_pass {".repeat(5_000);
+    let blocks: String = (0..20_000)
+        .map(|n| format!("virtual_ipaddress_excluded {{ 10.0.{}.{} }}\n", n / 250, n % 250 + 1))
+        .collect();
+    let blocks = format!("vrrp_instance a {{\n{blocks}}}\n");
+    let globs = "include /etc/{a,b}{c,d}{e,f}*/*?*\n".repeat(20_000);
+    for (name, text) in [
+        ("dropped", dropped),
+        ("long", long),
+        ("dollars", dollars),
+        ("secrets", secrets),
+        ("blocks", blocks),
+        ("globs", globs),
+    ] {
+        let start = std::time::Instant::now();
+        sound(&load_text(text));
+        eprintln!("{name}: {:?}", start.elapsed());
+    }
 }
 
 #[test]
