@@ -57,7 +57,15 @@ impl Diagnostic {
     /// A finding without place or notes.
     pub fn new(severity: Severity, code: &'static str, message: impl Into<String>) -> Self {
         let not_in_force = severity >= Severity::Error;
-        Self { severity, code, message: message.into(), span: None, label: None, notes: Vec::new(), not_in_force }
+        Self {
+            severity,
+            code,
+            message: message.into(),
+            span: None,
+            label: None,
+            notes: Vec::new(),
+            not_in_force,
+        }
     }
 
     /// Says where.
