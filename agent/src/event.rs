@@ -107,6 +107,13 @@ pub enum What {
         /// How many.
         count: usize,
     },
+    /// Somebody else put addresses of the router in place while it does not rule; they are gone again.
+    Evicted {
+        /// The first of them.
+        address: Ipv4Addr,
+        /// How many.
+        count: usize,
+    },
     /// Addresses that nobody holds any more were removed.
     Cleaned {
         /// The first of them.
@@ -153,6 +160,7 @@ impl What {
             | Self::AddressesDiffer { .. }
             | Self::SendFailed { .. }
             | Self::Restored { .. }
+            | Self::Evicted { .. }
             | Self::Refused { .. }
             | Self::Trouble { .. } => Level::Warning,
         }
@@ -194,6 +202,11 @@ impl fmt::Display for What {
             Self::Adopted { count } => write!(
                 f,
                 "{count} address(es) of a predecessor found in place; they stay until it is known who rules"
+            ),
+            Self::Evicted { address, count } => write!(
+                f,
+                "{count} address(es) were put in place by another program (first {address}) while this node \
+                 is not master; removed. Look who else configures them"
             ),
             Self::Cleaned { address, count } => {
                 write!(f, "{count} stale address(es) removed (first {address})")

@@ -353,6 +353,7 @@ impl Hands {
         let identity = holding.identity.clone();
         let forget = holding.forget;
         let vanished = holding.vanished.take();
+        let intruders = holding.intruders.take();
         holding.restorations += u64::from(vanished.is_some());
         let times = holding.restorations;
         let all_refused = holding.want == Want::Present && of > 0 && holding.present() == 0;
@@ -364,7 +365,10 @@ impl Hands {
         }
         if let Some(Vanished { address, count, sender }) = vanished {
             let by = sender.and_then(process_name);
-            self.event(Some(identity), What::Restored { address, count, by, times });
+            self.event(Some(identity.clone()), What::Restored { address, count, by, times });
+        }
+        if let Some((address, count)) = intruders {
+            self.event(Some(identity), What::Evicted { address, count });
         }
         if forget {
             self.forget(id);
@@ -420,7 +424,14 @@ impl Hands {
                 self.interface_lost(index);
                 self.report_all_usable();
             }
-            Kernel::AddressAdded { address, .. } => self.address_added(address),
+            Kernel::AddressAdded { address, .. } => {
+                if let Some((id, number)) = self.owners.get(&(address.index, address.ip))
+                    && let Some(holding) = self.holdings.get_mut(id)
+                {
+                    holding.intruded(*number);
+                }
+                self.address_added(address);
+            }
             Kernel::AddressRemoved { address, sender } => self.address_removed(&address, sender),
             Kernel::Overrun => self.list_all(),
         }

@@ -64,6 +64,8 @@ pub(super) struct Holding {
     pub(super) refusals: Vec<NetError>,
     /// Addresses that vanished and are being put back: the first, how many, who took them.
     pub(super) vanished: Option<Vanished>,
+    /// Addresses that somebody else put in place: the first, and how many.
+    pub(super) intruders: Option<(Ipv4Addr, usize)>,
     /// How often addresses were put back.
     pub(super) restorations: u64,
 }
@@ -102,6 +104,7 @@ impl Holding {
             usable: None,
             refusals: Vec::new(),
             vanished: None,
+            intruders: None,
             restorations: 0,
         }
     }
@@ -132,6 +135,16 @@ impl Holding {
         {
             slot.present = true;
             slot.keep |= was_there_before_us;
+        }
+    }
+
+    /// Somebody else put slot `number` in place.
+    pub(super) fn intruded(&mut self, number: usize) {
+        if let Some(slot) = self.slots.get(number)
+            && self.want == Want::Absent
+            && !slot.present
+        {
+            self.intruders.get_or_insert((slot.spec.ip, 0)).1 += 1;
         }
     }
 

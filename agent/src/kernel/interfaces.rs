@@ -50,9 +50,10 @@ impl Interfaces {
         self.watched.get(name)?.link.as_ref()
     }
 
-    /// Ethernet address of interface `index`.
+    /// Ethernet address of interface `index`; none where nobody would listen to ARP.
     pub(super) fn mac(&self, index: u32) -> Option<[u8; 6]> {
-        self.by_index(index).and_then(|watched| watched.link.as_ref()).map(|link| link.mac)
+        let link = self.by_index(index)?.link.as_ref()?;
+        (link.ethernet && !link.loopback && !link.point_to_point).then_some(link.mac)
     }
 
     /// Whether packets can go by `name`.
@@ -176,6 +177,14 @@ mod tests {
         interfaces.link_changed(link(3, "eth0", true));
         interfaces.take_changes();
         interfaces
+    }
+
+    #[test]
+    fn nothing_is_announced_where_nobody_listens_to_arp() {
+        let mut interfaces = eth0();
+        assert!(interfaces.mac(3).is_some());
+        interfaces.link_changed(Link { loopback: true, ..link(3, "eth0", true) });
+        assert_eq!(interfaces.mac(3), None);
     }
 
     #[test]
