@@ -51,8 +51,13 @@ impl Suite {
 
     /// Runs what the command line names, and ends the process.
     pub fn run(self) -> ! {
+        self.run_at_once(AT_ONCE)
+    }
+
+    /// As [`run`](Self::run), with so many trials at a time unless `--test-threads` says otherwise.
+    pub fn run_at_once(self, trials: usize) -> ! {
         let mut arguments = Arguments::from_args();
-        arguments.test_threads.get_or_insert(AT_ONCE);
+        arguments.test_threads.get_or_insert(trials);
         libtest_mimic::run(&arguments, self.trials).exit();
     }
 }
