@@ -1,15 +1,40 @@
 //! Real agents on the hosts of a lab: what they hold, send and say, and what takes them by surprise.
 //!
+//! | module | what |
+//! |---|---|
+//! | [`split`], [`election`] | who rules: partitions, priorities, ties, delays |
+//! | [`leaving`] | stop, crash, return, many at once |
+//! | [`upsets`], [`links`] | addresses taken away; interfaces that go and come |
+//! | [`settings`], [`announce`] | addresses, groups and sources as configured; gratuitous ARP |
+//! | [`packets`] | forged, broken and foreign adverts |
+//! | [`reload`], [`command`] | SIGHUP; the command line, exit statuses, logs |
+//!
 //! Needs the right to make network namespaces (root, or user namespaces); skipped by name without it.
 
+mod announce;
+mod command;
 mod election;
 mod leaving;
+mod links;
+mod packets;
+mod reload;
+mod settings;
+mod split;
+mod upsets;
 
 use hacluster_tests::harness::Suite;
 
 fn main() {
     let mut suite = Suite::enter();
-    election::trials(&mut suite);
+    split::trials(&mut suite); // the longest first
     leaving::trials(&mut suite);
+    election::trials(&mut suite);
+    announce::trials(&mut suite);
+    packets::trials(&mut suite);
+    upsets::trials(&mut suite);
+    links::trials(&mut suite);
+    settings::trials(&mut suite);
+    reload::trials(&mut suite);
+    command::trials(&mut suite);
     suite.run();
 }
