@@ -71,7 +71,11 @@ impl Check for NoPreempt {
                     if matches!(backup.cause, TakeoverCause::Resigned(_)));
                 self.takes_over(world, record.at, (index, vr), resigned)?;
             }
-            self.note(world, *stamp, (index, vr), *stimulus);
+            match after.kind() {
+                StateKind::Backup | StateKind::Master => self.note(world, *stamp, (index, vr), *stimulus),
+                // Who cannot rule does not listen, and starts anew.
+                StateKind::Initialize | StateKind::Fault => drop(self.heard.remove(&(index, vr))),
+            }
             if after.kind() == StateKind::Master {
                 self.rules_since.entry((index, vr)).or_insert(record.at);
             }
