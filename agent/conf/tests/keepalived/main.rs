@@ -3,22 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bytes;
+#[path = "../common/mod.rs"]
+mod common;
 mod golden;
 mod keywords;
 mod meaning;
-mod seeds;
 
-use hacluster_conf::diag::Diagnostic;
-use hacluster_conf::model::{Address, Config, VirtualRouter};
-use hacluster_conf::source::{Disk, Memory};
+use common::{load_file, root, summary};
+use hacluster_conf::source::Memory;
 use hacluster_conf::{Loaded, load_keepalived};
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-
-/// A folder below the repository's root.
-fn root(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
-}
+use std::path::Path;
 
 /// Loads one text, on a node called `nodea`.
 fn load_text(text: impl Into<Vec<u8>>) -> Loaded {
@@ -26,113 +20,7 @@ fn load_text(text: impl Into<Vec<u8>>) -> Loaded {
     load_keepalived(Path::new("/etc/keepalived/keepalived.conf"), &memory)
 }
 
-/// Loads one file from the disk, on a node called `nodea`.
-fn load_file(path: &Path) -> Loaded {
-    load_keepalived(path, &Disk { config_id: Some("nodea".to_owned()) })
-}
-
 /// Codes of all findings.
 fn codes(loaded: &Loaded) -> Vec<&'static str> {
     loaded.diagnostics.iter().map(|found| found.code).collect()
-}
-
-/// Everything a reader should see at once.
-fn summary(loaded: &Loaded) -> String {
-    let mut text = format!("exit {}\n", loaded.exit_status());
-    model(&loaded.config, &mut text);
-    for found in &loaded.diagnostics {
-        finding(loaded, found, &mut text);
-    }
-    text
-}
-
-fn model(config: &Config, text: &mut String) {
-    let standard = Config::default();
-    if config.agent != standard.agent {
-        writeln!(text, "{:?}", config.agent).unwrap();
-    }
-    if config.global != standard.global {
-        writeln!(text, "{:?}", config.global).unwrap();
-    }
-    for router in &config.routers {
-        let VirtualRouter { name, interface, vrid, initial_state, priority, advert_interval, .. } = router;
-        writeln!(text, "router {name} {interface} vrid {vrid} {initial_state:?} priority {priority} every {advert_interval}").unwrap();
-        writeln!(
-            text,
-            "  {:?} {:?} group {} source {:?}",
-            router.authentication, router.preemption, router.mcast_group, router.source
-        )
-        .unwrap();
-        let garp = &router.garp;
-        let lower = (garp.lower_prio_delay.as_secs_f64(), garp.lower_prio_repeat);
-        let refresh = (garp.master_refresh.as_secs_f64(), garp.master_refresh_repeat);
-        let master = (garp.master_delay.as_secs_f64(), garp.master_repeat);
-        writeln!(
-            text,
-            "  garp master {master:?} lower {lower:?} refresh {refresh:?} gap {}",
-            garp.interval.as_secs_f64()
-        )
-        .unwrap();
-        let switches = [
-            ("lower_prio_no_advert", router.lower_prio_no_advert),
-            ("higher_prio_send_advert", router.higher_prio_send_advert),
-            ("owner_ignore_adverts", router.owner_ignore_adverts),
-            ("skip_check_adv_addr", router.skip_check_adv_addr),
-            ("strict", router.strict),
-            ("dont_track_primary", router.dont_track_primary),
-            ("promote_secondaries", router.promote_secondaries),
-        ];
-        let on: Vec<&str> = switches.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
-        writeln!(
-            text,
-            "  down after {} adverts, accept {:?}, {}",
-            router.down_timer_adverts,
-            router.accept,
-            on.join(" ")
-        )
-        .unwrap();
-        for address in &router.addresses {
-            writeln!(text, "  address {}", line(address)).unwrap();
-        }
-        for address in &router.excluded {
-            writeln!(text, "  excluded {}", line(address)).unwrap();
-        }
-    }
-    for refused in &config.refused {
-        writeln!(text, "refused {}: {}", refused.name, refused.reason).unwrap();
-    }
-}
-
-fn line(address: &Address) -> String {
-    let mut text = format!("{address} scope {} {:?}", address.scope.0, address.broadcast);
-    for (name, value) in [("dev", &address.dev), ("label", &address.label)] {
-        if let Some(value) = value {
-            write!(text, " {name} {value}").unwrap();
-        }
-    }
-    if let Some((peer, length)) = address.peer {
-        write!(text, " peer {peer}/{length}").unwrap();
-    }
-    for (name, on) in [("noprefixroute", address.no_prefix_route), ("no_track", address.no_track)] {
-        if on {
-            write!(text, " {name}").unwrap();
-        }
-    }
-    text
-}
-
-fn finding(loaded: &Loaded, found: &Diagnostic, text: &mut String) {
-    let place = found.span.as_ref().map_or("-".to_owned(), |span| {
-        let (row, column) = loaded.sources.line_column(span);
-        let marked: String = loaded.sources.text(span.file)[span.range.clone()].chars().take(30).collect();
-        format!("{row}:{column} [{marked}]")
-    });
-    let lost = if found.not_in_force { "!" } else { "" };
-    writeln!(text, "{:?}{lost} {} {place} {}", found.severity, found.code, found.message).unwrap();
-    if let Some(label) = &found.label {
-        writeln!(text, "    ^ {label}").unwrap();
-    }
-    for note in &found.notes {
-        writeln!(text, "    = {note}").unwrap();
-    }
 }
