@@ -1,5 +1,6 @@
 //! Everything that needs more than one module: a simulated world, and the replay of captures.
 
+pub mod bench;
 pub mod harness;
 pub mod replay;
 pub mod sim;

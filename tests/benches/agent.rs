@@ -1,0 +1,41 @@
+//! `cargo bench -p hacluster-tests [-- NAME...] [--quick]`: see [`hacluster_tests::bench`].
+
+use std::{
+    io::Write,
+    process::{Command, ExitCode},
+};
+
+fn main() -> ExitCode {
+    // First thing: one thread still, and the lab's children pass through here.
+    if let Err(why) = hacluster_lab::enter() {
+        eprintln!("skipped: no lab here: {why}");
+        return ExitCode::SUCCESS;
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick")
+        || std::env::var_os("HACLUSTER_BENCH_QUICK").is_some();
+    let filters: Vec<String> = arguments.into_iter().filter(|one| !one.starts_with("--")).collect();
+    let outcome = build_agent().and_then(|()| hacluster_tests::bench::run(&filters, quick));
+    match outcome {
+        Ok(tables) => {
+            // A reader that went away is no error.
+            let _ = std::io::stdout().write_all(tables.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The agent that is measured is the release one, freshly built, unless one is named.
+fn build_agent() -> anyhow::Result<()> {
+    if std::env::var_os(hacluster_lab::agent::BINARY_VARIABLE).is_some() {
+        return Ok(());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).args(["build", "--release", "--package", "hacluster-agent"]).status()?;
+    anyhow::ensure!(status.success(), "cargo could not build the agent");
+    Ok(())
+}

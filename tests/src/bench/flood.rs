@@ -1,0 +1,70 @@
+//! Adverts with a wrong password and a high priority, from a third host: they must change nothing.
+
+use super::Bench;
+use super::config::{self, Router};
+use super::daemon::Kind;
+use super::report::{Aim, Report};
+use super::scale::lateness;
+use super::stand::{PEER, Stand, is_node};
+use super::stats::now_ns;
+use super::usage::cpu_us;
+use super::voice::Voice;
+use anyhow::{Context, Result};
+use std::{thread, time::Duration};
+
+/// Last byte of the witness' address: it also speaks.
+const STRANGER: u8 = 3;
+const WINDOW: Duration = Duration::from_secs(6);
+
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    late_ms: f64,
+    backup_adverts: f64,
+    cpu_percent: f64,
+    said: f64,
+}
+
+pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    let rates: &[u32] = if bench.quick { &[10_000] } else { &[2, 10_000, 50_000] };
+    for &rate in rates {
+        let both = bench.daemons.each(|kind| one(bench, kind, rate))?;
+        let name = |what: &str| format!("{rate} bad adverts/s: {what}");
+        let pick = |field: fn(Outcome) -> f64| both.map(|one| one.map(field));
+        report.row(
+            name("adverts of the backup (it must not rule)"),
+            "",
+            pick(|one| one.backup_adverts),
+            Aim::AtMost(0.0),
+        );
+        report.row(name("latest advert of the master"), "ms", pick(|one| one.late_ms), Aim::AtMost(10.0));
+        report.row(name("CPU of the master"), "%", pick(|one| one.cpu_percent), Aim::None);
+        report.row(name("really sent per second"), "", pick(|one| one.said), Aim::None);
+    }
+    Ok(())
+}
+
+fn one(bench: &Bench, kind: Kind, rate: u32) -> Result<Outcome> {
+    let stand = Stand::new(1)?;
+    let (master, backup) = (Router::single(150, 1), Router::single(100, 1));
+    let bad = Voice::new(stand.witness()?, STRANGER, std::slice::from_ref(&master), b"wrong")?;
+    let daemon = bench.daemons.start(kind, stand.node()?, &config::text(&[master]))?;
+    let _other = bench.daemons.start(kind, stand.peer()?, &config::text(&[backup]))?;
+    stand.recorder.wait("an advert of the master", Duration::from_secs(20), |records| {
+        (!records.is_empty()).then_some(())
+    })?;
+    thread::sleep(Duration::from_secs(1));
+    let speech = bad.keep_saying(254, rate)?;
+    let (begin, before) = (now_ns(), cpu_us(&daemon)?);
+    thread::sleep(WINDOW);
+    let (said, used) = (speech.said(), cpu_us(&daemon)? - before);
+    drop(speech);
+    // Some milliseconds are left out so that the last advert's share is whole.
+    let adverts = stand.recorder.adverts(is_node, begin);
+    let backup = stand.recorder.adverts(|source| source.octets()[3] == PEER, begin);
+    Ok(Outcome {
+        late_ms: lateness(&adverts).context("the master fell silent")?.max,
+        backup_adverts: backup.len() as f64,
+        cpu_percent: used / WINDOW.as_micros() as f64 * 100.0,
+        said: said as f64 / WINDOW.as_secs_f64(),
+    })
+}
