@@ -2,8 +2,10 @@
 //!
 //! `HACLUSTER_SIM_SEEDS=20000` runs that many; `HACLUSTER_SIM_SEED=7` runs one and shows it.
 
+use hacluster_core::machine::StateKind;
+use hacluster_tests::sim::trace::What;
 use hacluster_tests::sim::{Outcome, Sabotage, run};
-use std::{env, fs, path::Path};
+use std::{collections::BTreeSet, env, fs, path::Path};
 
 /// Enough to meet every kind of fault many times, few enough for every `cargo test`.
 const SEEDS_DEFAULT: u64 = 300;
@@ -32,6 +34,18 @@ fn every_world_is_safe_and_settles() {
     }
 }
 
+#[test]
+fn worlds_that_once_failed_stay_safe() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/sim-regressions/seeds.txt");
+    let text = fs::read_to_string(file).expect("the list of seeds");
+    let seeds: Vec<u64> = text
+        .lines()
+        .map(|line| line.split_whitespace().next().unwrap_or_default().parse().expect("a seed"))
+        .collect();
+    assert!(!seeds.is_empty());
+    seeds.into_iter().for_each(|seed| demand_success(&run(seed, Sabotage::None)));
+}
+
 /// The same seed gives the same world, or no failure could be seen again.
 #[test]
 fn the_same_seed_gives_the_same_trace() {
@@ -39,6 +53,24 @@ fn the_same_seed_gives_the_same_trace() {
         assert_eq!(run(seed, Sabotage::None).fingerprint(), run(seed, Sabotage::None).fingerprint());
     }
     assert_ne!(run(1, Sabotage::None).fingerprint(), run(2, Sabotage::None).fingerprint());
+}
+
+/// Worlds in which little happens prove little: every way from state to state and every kind of
+/// injected packet must occur.
+#[test]
+fn the_default_worlds_are_eventful() {
+    let (mut ways, mut injections) = (BTreeSet::new(), BTreeSet::new());
+    for outcome in (0..SEEDS_DEFAULT).map(|seed| run(seed, Sabotage::None)) {
+        for record in &outcome.trace {
+            let What::Met { before, after, injected, .. } = &record.what else { continue };
+            ways.insert((before.kind(), after.kind()));
+            injections.extend(injected.map(|garbage| format!("{garbage:?}")));
+        }
+    }
+    // No way leads from Fault straight to Master; all others are walked, standing still included.
+    assert_eq!(ways.len(), 15, "{ways:?}");
+    assert!(!ways.contains(&(StateKind::Fault, StateKind::Master)));
+    assert_eq!(injections.len(), 7, "{injections:?}");
 }
 
 /// Each deliberate defect is found by the check that is there for it.

@@ -63,10 +63,10 @@ fn files() -> Vec<String> {
 
 fn walk(folder: &Path, prefix: &str) -> Vec<String> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+    for entry in fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{prefix}{name}");
-        let is_folder = entry.file_type().unwrap().is_dir();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && !name.starts_with('.') && path != "target" {
             files.extend(walk(&entry.path(), &format!("{path}/")));
         } else if !is_folder {
@@ -77,7 +77,8 @@ fn walk(folder: &Path, prefix: &str) -> Vec<String> {
 }
 
 fn read(file: &str) -> String {
-    String::from_utf8_lossy(&fs::read(root().join(file)).unwrap()).into_owned()
+    let bytes = fs::read(root().join(file)).unwrap_or_else(|error| panic!("cannot read {file}: {error}"));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn sources() -> impl Iterator<Item = (String, String)> {
