@@ -181,3 +181,19 @@ pub(crate) fn partition(cast: Cast) -> Result<()> {
         better.rules_alone_over(&[&worse])
     })
 }
+
+/// Equal priorities, two masters after a partition: the higher address has it, on all sides.
+pub(crate) fn tie(cast: Cast) -> Result<()> {
+    play(|stage| {
+        let lower = stage.start(cast.worse, "one", &router(100))?;
+        lower.is_master()?;
+        let higher = stage.start(cast.better, "two", &router(100))?;
+        higher.listens()?;
+        lower.rules_alone_over(&[&higher])?; // an equal one never preempts
+        lower.host.isolate()?;
+        higher.is_master()?;
+        lower.host.restore()?;
+        lower.is_backup()?;
+        higher.rules_alone_over(&[&lower])
+    })
+}
