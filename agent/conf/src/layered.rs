@@ -20,11 +20,12 @@ mod router;
 mod table;
 
 use crate::diag::{Diagnostic, Severity};
+use crate::findings::Findings;
 use crate::model::{Agent, Config, Global};
 use crate::{Loaded, source::Source};
 use read::Layers;
 use std::path::{Path, PathBuf};
-use table::{Findings, Table};
+use table::Table;
 
 /// Keys of `[agent]`.
 const AGENT_KEYS: [&str; 5] =

@@ -11,10 +11,12 @@
 
 pub mod diag;
 pub mod diff;
+mod findings;
 pub mod keepalived;
 pub mod layered;
 pub mod model;
 pub mod render;
+mod suggest;
 
 pub use keepalived::{Loaded, load as load_keepalived, source};
 

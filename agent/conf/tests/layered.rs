@@ -168,9 +168,9 @@ const WRONG_ROUTER: &[(&str, &[&str])] = &[
     (
         "priority = 300\nadvert_interval = 0.5\nstate = \"MASTR\"",
         &[
-            "bad-value 8:9 `state` must be one of BACKUP, MASTER (did you mean `MASTER`?)",
             "out-of-range 6:12 `priority` must be a whole number from 1 to 255",
             "wrong-type 7:19 `advert_interval` must be a whole number from 1 to 255 (this is a decimal number)",
+            "bad-value 8:9 `state` must be one of BACKUP, MASTER (did you mean `MASTER`?)",
         ],
     ),
     (
@@ -207,8 +207,8 @@ const WRONG_ROUTER: &[(&str, &[&str])] = &[
     (
         "[virtual_router.garp]\nmaster_repat = 5\nmaster_delay = true",
         &[
-            "wrong-type 8:16 `master_delay` must be seconds from 0 to 1000 (this is true or false)",
             "unknown-key 7:1 unknown key `master_repat` (did you mean `master_repeat`?)",
+            "wrong-type 8:16 `master_delay` must be seconds from 0 to 1000 (this is true or false)",
         ],
     ),
     (

@@ -4,12 +4,12 @@
 //! One finding stands for all lines of one topic in one top-level block, so that a file with fifty
 //! `notify_master` lines does not drown the one line that matters.
 
-use super::findings::{Findings, show};
 use super::keywords::{self, Block, Keyword, Status, TOP, Takes};
 use super::parser::{Statement, Word};
 use super::substitute;
-use super::suggest::{look_alike, nearest};
 use crate::diag::{Diagnostic, Severity, Span};
+use crate::findings::{Findings, show};
+use crate::suggest::{look_alike, nearest};
 use std::net::IpAddr;
 
 /// Words that mean yes and no.
@@ -22,7 +22,7 @@ pub(super) fn truth(word: &str) -> Option<bool> {
 }
 
 /// Checks the whole tree.
-pub(super) fn check(top: &[Statement], findings: &mut Findings) {
+pub(super) fn check(top: &[Statement], findings: &Findings) {
     let mut walk = Walk { findings, groups: Vec::new() };
     for statement in top {
         walk.statement(&TOP, statement, false);
@@ -39,7 +39,7 @@ struct Group {
 }
 
 struct Walk<'a> {
-    findings: &'a mut Findings,
+    findings: &'a Findings,
     groups: Vec<Group>,
 }
 

@@ -6,11 +6,11 @@
 //!                                                                              `--'  bounded depth and number
 //! ```
 
-use super::findings::{Findings, show};
 use super::lexer::{self, Text, Token};
 use super::source::{Source, has_magic};
 use super::substitute::{self, Definitions, MAX_LINE_BYTES, Surroundings, TooMuch};
 use crate::diag::{Diagnostic, FileId, Severity, Span};
+use crate::findings::{Findings, show};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -32,7 +32,7 @@ const KEEPALIVED_LINE_BYTES: usize = 1023;
 /// Every text and the tokens of all.
 pub(super) struct Reader<'a> {
     source: &'a dyn Source,
-    findings: &'a mut Findings,
+    findings: &'a Findings,
     id: String,
     pub(super) files: Vec<(PathBuf, Rc<str>)>,
     pub(super) definitions: Definitions,
@@ -46,7 +46,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a dyn Source, findings: &'a mut Findings) -> Self {
+    pub(super) fn new(source: &'a dyn Source, findings: &'a Findings) -> Self {
         Self {
             source,
             findings,
@@ -315,8 +315,8 @@ mod tests {
     use crate::keepalived::source::Memory;
 
     fn words(memory: &Memory) -> (String, Vec<&'static str>) {
-        let mut findings = Findings::default();
-        let mut reader = Reader::new(memory, &mut findings);
+        let findings = Findings::default();
+        let mut reader = Reader::new(memory, &findings);
         reader.file(Path::new("/k/main")).unwrap();
         let tokens: Vec<String> = reader
             .tokens

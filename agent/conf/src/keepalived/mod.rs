@@ -10,7 +10,6 @@
 //! bound, and passwords reach neither diagnostics nor the kept texts.
 
 mod check;
-mod findings;
 mod include;
 mod keywords;
 mod lexer;
@@ -19,11 +18,10 @@ mod parser;
 mod secrets;
 pub mod source;
 mod substitute;
-mod suggest;
 
 use crate::diag::{Diagnostic, Severity, SourceMap};
+use crate::findings::{self, Findings};
 use crate::model::Config;
-use findings::Findings;
 use source::Source;
 use std::path::Path;
 
@@ -52,8 +50,8 @@ impl Loaded {
 
 /// Reads `path` and everything it includes.
 pub fn load(path: &Path, source: &dyn Source) -> Loaded {
-    let mut findings = Findings::default();
-    let mut reader = include::Reader::new(source, &mut findings);
+    let findings = Findings::default();
+    let mut reader = include::Reader::new(source, &findings);
     let read = reader.file(path);
     let (tokens, definitions, mut files) = (reader.tokens, reader.definitions, reader.files);
     let config = match read {
@@ -63,11 +61,11 @@ pub fn load(path: &Path, source: &dyn Source) -> Loaded {
             Config::default()
         }
         Ok(()) => {
-            let tree = parser::parse(tokens, &mut findings);
-            secrets::report_cut(&tree, &files, &mut findings);
+            let tree = parser::parse(tokens, &findings);
+            secrets::report_cut(&tree, &files, &findings);
             secrets::mask(&tree, &definitions, &mut files);
-            check::check(&tree, &mut findings);
-            lower::lower(&tree, &mut findings)
+            check::check(&tree, &findings);
+            lower::lower(&tree, &findings)
         }
     };
     let mut sources = SourceMap::default();

@@ -7,10 +7,10 @@
 //! The tree is at most [`MAX_DEPTH`] deep, so that walking it may recurse. Braces that are missing or
 //! too many are reported where they matter; the reading always goes on.
 
-use super::findings::{Findings, show};
 use super::keywords::{self, Block as Table, Takes};
 use super::lexer::{Kind, Token};
 use crate::diag::{Diagnostic, Severity, Span};
+use crate::findings::{Findings, show};
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
@@ -66,7 +66,7 @@ struct Frame {
 
 struct Parser<'a> {
     tokens: Peekable<IntoIter<Token>>,
-    findings: &'a mut Findings,
+    findings: &'a Findings,
     frames: Vec<Frame>,
     top: Vec<Statement>,
     line: Vec<Word>,
@@ -75,7 +75,7 @@ struct Parser<'a> {
 }
 
 /// Builds the tree.
-pub(super) fn parse(tokens: Vec<Token>, findings: &mut Findings) -> Vec<Statement> {
+pub(super) fn parse(tokens: Vec<Token>, findings: &Findings) -> Vec<Statement> {
     let mut parser = Parser {
         tokens: tokens.into_iter().peekable(),
         findings,
@@ -263,8 +263,8 @@ mod tests {
             tokenize(&Text::copied(FileId(0), line, at), &mut tokens);
             at += line.len() + 1;
         }
-        let mut findings = Findings::default();
-        let statements = parse(tokens, &mut findings);
+        let findings = Findings::default();
+        let statements = parse(tokens, &findings);
         (
             statements.iter().map(draw).collect::<Vec<_>>().join(" "),
             findings.finish().iter().map(|d| d.code).collect(),

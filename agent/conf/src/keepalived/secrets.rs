@@ -4,11 +4,11 @@
 //! is hidden up to the end of its line, comment included: `auth_pass ab#cd` has half of it there. Lines
 //! that never became a statement (comments, skipped blocks) are masked by their text alone.
 
-use super::findings::Findings;
 use super::parser::Statement;
 use super::substitute::{self, Definitions};
-use super::suggest::distance;
 use crate::diag::{Diagnostic, FileId, Severity, Span};
+use crate::findings::Findings;
+use crate::suggest::distance;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -105,7 +105,7 @@ fn values(mut names: Vec<String>, definitions: &Definitions) -> Vec<Span> {
 
 /// Reports passwords that a comment cuts: `auth_pass ab#cd` means `ab`, and nothing else tells so.
 /// Must see the texts before they are masked.
-pub(super) fn report_cut(tree: &[Statement], files: &[(PathBuf, Rc<str>)], findings: &mut Findings) {
+pub(super) fn report_cut(tree: &[Statement], files: &[(PathBuf, Rc<str>)], findings: &Findings) {
     for statement in tree {
         report_cut(statement.block.as_deref().unwrap_or_default(), files, findings);
         let [keyword, password] = &statement.words[..] else { continue };

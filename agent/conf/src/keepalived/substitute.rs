@@ -246,7 +246,7 @@ fn list(arguments: &[String]) -> Result<Vec<Vec<(String, String)>>, String> {
             if values.len() != names.len() {
                 return Err(format!(
                     "`{}` does not hold {} values",
-                    super::findings::show(value),
+                    crate::findings::show(value),
                     names.len()
                 ));
             }
@@ -264,7 +264,7 @@ fn sequence(arguments: &[String], hexadecimal: bool) -> Result<Vec<Vec<(String, 
         parsed
             .ok()
             .filter(|n| n.unsigned_abs() <= u64::from(u32::MAX))
-            .ok_or_else(|| format!("`{}` is not a number", super::findings::show(text)))
+            .ok_or_else(|| format!("`{}` is not a number", crate::findings::show(text)))
     };
     let (name, numbers) = arguments.split_first().ok_or("no name")?;
     let (start, step, end) = match numbers {

@@ -1,7 +1,8 @@
 //! Files and environment into layers of plain values, and where each value stands.
 
-use super::table::{Findings, Table};
+use super::table::Table;
 use crate::diag::{Diagnostic, FileId, Severity, SourceMap, Span};
+use crate::findings::Findings;
 use crate::render::mask;
 use crate::source::Source;
 use config::{Map, Value, ValueKind};

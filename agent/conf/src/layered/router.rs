@@ -1,8 +1,9 @@
 //! `[[virtual_router]]` into a [`VirtualRouter`], and the rules between routers.
 
 use super::read::Layers;
-use super::table::{Findings, Table};
+use super::table::Table;
 use crate::diag::{Diagnostic, Severity};
+use crate::findings::Findings;
 use crate::model::{
     Accept, Address, AddressScope, Authentication, Broadcast, Config, Garp, InitialState, Preemption,
     Refused, VirtualRouter,

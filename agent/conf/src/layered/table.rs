@@ -5,91 +5,10 @@
 
 use super::read::{Place, Places};
 use crate::diag::{Diagnostic, Severity};
+use crate::findings::Findings;
 use config::{Map, Value, ValueKind};
 use hacluster_core::time::Duration;
-use std::{
-    cell::{Cell, RefCell},
-    net::Ipv4Addr,
-    ops::RangeInclusive,
-    str::FromStr,
-};
-
-/// Most findings that are kept; the rest is counted.
-const FINDINGS_MAX: usize = 500;
-
-/// Diagnostics so far, bounded.
-#[derive(Default)]
-pub(super) struct Findings {
-    list: RefCell<Vec<Diagnostic>>,
-    left_out: Cell<usize>,
-    worst_left_out: Cell<Option<Severity>>,
-    errors: Cell<usize>,
-    worst: Cell<Option<Severity>>,
-}
-
-impl Findings {
-    pub(super) fn push(&self, diagnostic: Diagnostic) {
-        let severity = Some(diagnostic.severity);
-        self.worst.set(self.worst.get().max(severity));
-        self.errors.set(self.errors.get() + usize::from(severity >= Some(Severity::Error)));
-        if self.list.borrow().len() < FINDINGS_MAX {
-            self.list.borrow_mut().push(diagnostic);
-        } else {
-            self.left_out.set(self.left_out.get() + 1);
-            self.worst_left_out.set(self.worst_left_out.get().max(severity));
-        }
-    }
-
-    /// The known key that `word` may stand for; not searched for findings that are only counted.
-    pub(super) fn suggest<'a>(&self, word: &str, known: &[&'a str]) -> Option<&'a str> {
-        if self.list.borrow().len() < FINDINGS_MAX { nearest(word, known) } else { None }
-    }
-
-    /// The worst so far, kept or counted.
-    pub(super) fn worst(&self) -> Option<Severity> {
-        self.worst.get()
-    }
-
-    /// The list, closed with a count of what was left out.
-    pub(super) fn finish(self) -> Vec<Diagnostic> {
-        let mut list = self.list.into_inner();
-        if let Some(worst) = self.worst_left_out.get() {
-            let message = format!("{} more findings are not shown", self.left_out.get());
-            list.push(
-                Diagnostic::new(worst, "too-many-findings", message)
-                    .note("mend the first ones and look again"),
-            );
-        }
-        list
-    }
-}
-
-/// The known word nearest to `word`, when it is near enough to be meant.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let limit = if word.len() > 64 { return None } else { (word.chars().count() / 3).clamp(1, 3) };
-    let near = known.iter().map(|known| (distance(word, known), *known)).min()?;
-    (near.0 <= limit).then_some(near.1)
-}
-
-/// Letters to insert, delete, replace or swap with their neighbour to turn `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let letters = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
-    let (a, b) = (letters(a), letters(b));
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 0..a.len() {
-        let mut row = vec![i + 1];
-        for j in 0..b.len() {
-            let change = rows[i][j] + usize::from(a[i] != b[j]);
-            let mut best = change.min(row[j] + 1).min(rows[i][j + 1] + 1);
-            if i > 0 && j > 0 && (a[i], a[i - 1]) == (b[j - 1], b[j]) {
-                best = best.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
+use std::{net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
 
 /// A table that is being read.
 pub(super) struct Table<'a> {
@@ -102,11 +21,11 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub(super) fn root(values: Map<String, Value>, places: &'a Places, findings: &'a Findings) -> Self {
-        Self { path: String::new(), values, places, findings, errors_before: findings.errors.get() }
+        Self { path: String::new(), values, places, findings, errors_before: findings.errors() }
     }
 
     fn below(&self, path: String, values: Map<String, Value>) -> Table<'a> {
-        let errors_before = self.findings.errors.get();
+        let errors_before = self.findings.errors();
         Table { path, values, places: self.places, findings: self.findings, errors_before }
     }
 
@@ -134,7 +53,7 @@ impl<'a> Table<'a> {
 
     /// Whether anything wrong was found since this table was begun.
     pub(super) fn has_errors(&self) -> bool {
-        self.findings.errors.get() > self.errors_before
+        self.findings.errors() > self.errors_before
     }
 
     /// Reports something about the value of `key`, or about the table when `key` is not written.

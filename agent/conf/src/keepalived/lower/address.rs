@@ -1,11 +1,11 @@
 //! Lines of `virtual_ipaddress`: an address and how it is put on an interface.
 
-use super::super::findings::{Findings, show};
 use super::super::parser::{Statement, Word};
-use super::super::suggest::look_alike;
 use super::values::{is_interface_name, undefined};
 use crate::diag::{Diagnostic, Severity, Span};
+use crate::findings::{Findings, show};
 use crate::model::{Address, AddressScope, Broadcast};
+use crate::suggest::look_alike;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Longest label the kernel takes, in bytes.
@@ -22,7 +22,7 @@ pub(super) enum Line {
 }
 
 struct Reader<'a> {
-    findings: &'a mut Findings,
+    findings: &'a Findings,
     words: std::slice::Iter<'a, Word>,
     vmac: Option<Span>,
     /// The address cannot be used.
@@ -30,7 +30,7 @@ struct Reader<'a> {
 }
 
 /// Reads one line.
-pub(super) fn line(statement: &Statement, findings: &mut Findings) -> Line {
+pub(super) fn line(statement: &Statement, findings: &Findings) -> Line {
     let mut reader = Reader { findings, words: statement.words.iter(), vmac: None, dropped: false };
     let Some(first) = reader.words.next() else { return Line::Nothing };
     let Some((ip, prefix_len)) = address(&first.text) else {

@@ -1,11 +1,11 @@
 //! From what is written to what runs: defaults, keepalived's corrections, and traps.
 
-use super::super::findings::{Findings, show};
 use super::Refusal;
 use super::global::Globals;
 use super::instance::Draft;
 use super::values::is_interface_name;
 use crate::diag::{Diagnostic, Severity, Span};
+use crate::findings::{Findings, show};
 use crate::model::{Accept, Authentication, Garp, InitialState, Preemption, VirtualRouter};
 use hacluster_core::{interval::Seconds, priority::Priority, time::Duration, vrid::Vrid};
 
@@ -15,14 +15,14 @@ const SLOW_SECONDS: u8 = 30;
 struct Completion<'a, 'b> {
     draft: &'a Draft<'a>,
     strict: bool,
-    findings: &'b mut Findings,
+    findings: &'b Findings,
 }
 
 /// Decides what runs.
 pub(super) fn complete(
     mut draft: Draft<'_>,
     globals: &Globals,
-    findings: &mut Findings,
+    findings: &Findings,
 ) -> Result<VirtualRouter, Refusal> {
     if let (Some(at), false) = (&globals.version3, draft.version2) {
         let note = "`vrrp_version 3` asks for it; its neighbours drop packets of version 2. Write `version 2` for one that runs version 2";

@@ -1,9 +1,9 @@
 //! `global_defs`: settings of the process, and defaults of every virtual router.
 
-use super::super::findings::Findings;
 use super::super::parser::Statement;
 use super::values::{group, number, span_of_time, switch, wrong};
 use crate::diag::{Diagnostic, Severity, Span};
+use crate::findings::Findings;
 use crate::model::{Agent, Global};
 use hacluster_core::time::Duration;
 
@@ -50,7 +50,7 @@ pub(super) struct Switches {
 
 impl Garp {
     /// Takes a `garp_*` line, without its `vrrp_`; `false` if it is none.
-    pub(super) fn read(&mut self, name: &str, statement: &Statement, findings: &mut Findings) -> bool {
+    pub(super) fn read(&mut self, name: &str, statement: &Statement, findings: &Findings) -> bool {
         let kept = "the line is ignored";
         match name {
             "garp_master_delay" => {
@@ -75,7 +75,7 @@ impl Garp {
 }
 
 /// 0 becomes 1, as with keepalived.
-fn repeat(statement: &Statement, findings: &mut Findings) -> Option<u32> {
+fn repeat(statement: &Statement, findings: &Findings) -> Option<u32> {
     if statement.params().first().is_some_and(|word| word.text == "0") {
         let message = format!("`{} 0` is taken as 1: one announcement is the least", statement.keyword());
         findings.push(
@@ -87,7 +87,7 @@ fn repeat(statement: &Statement, findings: &mut Findings) -> Option<u32> {
 }
 
 /// 0 is out of keepalived's range and ends as "no gap": say so, but gently, for it is in most files.
-fn interval(statement: &Statement, findings: &mut Findings) -> Option<Duration> {
+fn interval(statement: &Statement, findings: &Findings) -> Option<Duration> {
     let gap = span_of_time(findings, statement, MAX_TIMER, "the line is ignored")?;
     if gap.is_zero() {
         let message = format!("`{} 0` is taken as no gap", statement.keyword());
@@ -99,7 +99,7 @@ fn interval(statement: &Statement, findings: &mut Findings) -> Option<Duration> 
 
 impl Switches {
     /// Takes a switch, without its `vrrp_`; `false` if it is none.
-    pub(super) fn read(&mut self, name: &str, statement: &Statement, findings: &mut Findings) -> bool {
+    pub(super) fn read(&mut self, name: &str, statement: &Statement, findings: &Findings) -> bool {
         let field = match name {
             "lower_prio_no_advert" => &mut self.lower_prio_no_advert,
             "higher_prio_send_advert" => &mut self.higher_prio_send_advert,
@@ -113,7 +113,7 @@ impl Switches {
 }
 
 /// Reads every `global_defs` block.
-pub(super) fn read(top: &[Statement], findings: &mut Findings) -> Globals {
+pub(super) fn read(top: &[Statement], findings: &Findings) -> Globals {
     let mut globals = Globals::default();
     let blocks = top.iter().filter(|statement| statement.keyword() == "global_defs");
     for statement in blocks.filter_map(|statement| statement.block.as_ref()).flatten() {
@@ -123,7 +123,7 @@ pub(super) fn read(top: &[Statement], findings: &mut Findings) -> Globals {
 }
 
 impl Globals {
-    fn line(&mut self, statement: &Statement, findings: &mut Findings) {
+    fn line(&mut self, statement: &Statement, findings: &Findings) {
         let keyword = statement.keyword();
         let short = keyword.strip_prefix("vrrp_").unwrap_or_default();
         if self.garp.read(short, statement, findings) || self.switches.read(short, statement, findings) {
@@ -165,7 +165,7 @@ impl Globals {
         }
     }
 
-    fn affinity(&mut self, statement: &Statement, findings: &mut Findings) {
+    fn affinity(&mut self, statement: &Statement, findings: &Findings) {
         self.agent.cpu_affinity.clear();
         for word in statement.params() {
             match word.text.parse::<usize>() {

@@ -1,14 +1,14 @@
 //! `vrrp_instance` as written: values read, nothing decided.
 
-use super::super::findings::Findings;
 use super::super::parser::{Statement, Word};
-use super::super::suggest::nearest;
 use super::Refusal;
 use super::address::{self, Line};
 use super::global::{Garp, MAX_TIMER, Switches};
 use super::values::{group, number, span_of_time, switch, wrong};
 use crate::diag::{Diagnostic, Severity, Span};
+use crate::findings::Findings;
 use crate::model::{Address, InitialState};
+use crate::suggest::nearest;
 use hacluster_core::time::Duration;
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -92,7 +92,7 @@ impl<'a> Draft<'a> {
 }
 
 /// Reads one block. The caller has made sure of the name.
-pub(super) fn read<'a>(statement: &'a Statement, findings: &mut Findings) -> Draft<'a> {
+pub(super) fn read<'a>(statement: &'a Statement, findings: &Findings) -> Draft<'a> {
     let mut draft = Draft::new(statement.params().first().unwrap_or(&statement.words[0]));
     for line in statement.block.iter().flatten() {
         let keyword = line.keyword();
@@ -125,7 +125,7 @@ impl<'a> Draft<'a> {
 
     /// What would change the packets or the MAC address and is not in force: the router cannot run,
     /// for its neighbours would not understand it.
-    fn wire(&mut self, line: &Statement, findings: &mut Findings) -> bool {
+    fn wire(&mut self, line: &Statement, findings: &Findings) -> bool {
         let Some(word) = line.words.first() else { return true };
         let at = &word.span;
         match line.keyword() {
@@ -175,7 +175,7 @@ impl<'a> Draft<'a> {
         true
     }
 
-    fn value(&mut self, line: &'a Statement, findings: &mut Findings) {
+    fn value(&mut self, line: &'a Statement, findings: &Findings) {
         let first = line.params().first();
         let at = first.or(line.words.first()).map(|word| word.span.clone());
         match line.keyword() {
@@ -237,7 +237,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn state(&mut self, line: &Statement, findings: &mut Findings) {
+    fn state(&mut self, line: &Statement, findings: &Findings) {
         let Some(word) = line.params().first() else { return };
         let state = match word.text.as_str() {
             "MASTER" => InitialState::Master,
@@ -256,7 +256,7 @@ impl<'a> Draft<'a> {
         self.state = Some((state, word.span.clone()));
     }
 
-    fn authentication(&mut self, line: &Statement, findings: &mut Findings) {
+    fn authentication(&mut self, line: &Statement, findings: &Findings) {
         let Some(word) = line.params().first() else { return };
         match (line.keyword(), word.text.as_str()) {
             ("auth_type", "PASS") => self.password_wanted = Some(word.span.clone()),
@@ -287,7 +287,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn password(&mut self, password: &str, at: &Span, findings: &mut Findings) {
+    fn password(&mut self, password: &str, at: &Span, findings: &Findings) {
         if password.contains('\u{fffd}') {
             let note = "neighbours would compare other bytes; save the file as UTF-8";
             return self.refuse("bad-password", "its password holds bytes that are not UTF-8", at, note);
@@ -305,7 +305,7 @@ impl<'a> Draft<'a> {
         self.password_at = Some(at.clone());
     }
 
-    fn list(&mut self, block: &Statement, excluded: bool, findings: &mut Findings) {
+    fn list(&mut self, block: &Statement, excluded: bool, findings: &Findings) {
         for entry in block.block.iter().flatten() {
             let Some(at) = entry.words.first().map(|word| word.span.clone()) else { continue };
             match address::line(entry, findings) {

@@ -11,15 +11,15 @@ mod global;
 mod instance;
 mod values;
 
-use super::findings::{Findings, show};
 use super::parser::Statement;
 use crate::diag::{Diagnostic, Severity, Span};
+use crate::findings::{Findings, show};
 use crate::model::{Config, Refused, VirtualRouter};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 /// Builds the model of what is written.
-pub(super) fn lower(top: &[Statement], findings: &mut Findings) -> Config {
+pub(super) fn lower(top: &[Statement], findings: &Findings) -> Config {
     let globals = global::read(top, findings);
     let mut config =
         Config { agent: globals.agent.clone(), global: globals.model.clone(), ..Config::default() };
@@ -67,7 +67,7 @@ impl Refusal {
         Self { code, reason: reason.into(), at: at.cloned(), note }
     }
 
-    fn report(self, name: &str, findings: &mut Findings) -> Refused {
+    fn report(self, name: &str, findings: &Findings) -> Refused {
         let message = format!("virtual router `{}` is not run: {}", show(name), self.reason);
         let mut found = Diagnostic::new(Severity::Error, self.code, message);
         if !self.note.is_empty() {
@@ -132,8 +132,8 @@ impl Neighbours {
         }
     }
 
-    fn addresses(&mut self, router: &VirtualRouter, at: Option<&Span>, findings: &mut Findings) {
-        let mut warn = |code, message: String, note: &str| {
+    fn addresses(&mut self, router: &VirtualRouter, at: Option<&Span>, findings: &Findings) {
+        let warn = |code, message: String, note: &str| {
             let mut found = Diagnostic::new(Severity::Warning, code, message).note(note);
             found.span = at.cloned();
             findings.push(found);

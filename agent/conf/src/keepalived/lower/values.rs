@@ -1,17 +1,17 @@
 //! Reads one value and says what takes the place of a wrong one.
 
 use super::super::check::{seconds, truth};
-use super::super::findings::{Findings, show};
 use super::super::parser::{Statement, Word};
 use super::super::substitute;
-use super::super::suggest::look_alike;
 use crate::diag::{Diagnostic, Severity};
+use crate::findings::{Findings, show};
+use crate::suggest::look_alike;
 use hacluster_core::time::Duration;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 /// A wrong value: what it should be, and what is used.
-pub(super) fn wrong(findings: &mut Findings, keyword: &str, word: &Word, expected: &str, used: &str) {
+pub(super) fn wrong(findings: &Findings, keyword: &str, word: &Word, expected: &str, used: &str) {
     let message = format!("`{}` is not a value for `{keyword}`: {expected}", show(&word.text));
     let mut found = Diagnostic::new(Severity::Error, "bad-value", message).at(&word.span).label(used);
     if let Some(strange) = look_alike(&word.text) {
@@ -32,7 +32,7 @@ pub(super) fn undefined(text: &str) -> Option<String> {
 
 /// A whole number; a wrong one is reported and gives `None`.
 pub(super) fn number(
-    findings: &mut Findings,
+    findings: &Findings,
     statement: &Statement,
     range: RangeInclusive<u32>,
     used: &str,
@@ -51,7 +51,7 @@ pub(super) fn number(
 
 /// A span of time in seconds; a wrong one is reported and gives `None`.
 pub(super) fn span_of_time(
-    findings: &mut Findings,
+    findings: &Findings,
     statement: &Statement,
     most: u64,
     used: &str,
@@ -67,7 +67,7 @@ pub(super) fn span_of_time(
 }
 
 /// A switch: the bare keyword means on.
-pub(super) fn switch(findings: &mut Findings, statement: &Statement) -> Option<bool> {
+pub(super) fn switch(findings: &Findings, statement: &Statement) -> Option<bool> {
     let Some(word) = statement.params().first() else { return Some(true) };
     let value = truth(&word.text);
     if value.is_none() {
@@ -83,7 +83,7 @@ pub(super) fn switch(findings: &mut Findings, statement: &Statement) -> Option<b
 }
 
 /// An IPv4 multicast group.
-pub(super) fn group(findings: &mut Findings, statement: &Statement) -> Option<Ipv4Addr> {
+pub(super) fn group(findings: &Findings, statement: &Statement) -> Option<Ipv4Addr> {
     let word = statement.params().first()?;
     match word.text.parse::<Ipv4Addr>() {
         Ok(group) if group.is_multicast() => Some(group),

@@ -1,7 +1,7 @@
 //! The nearest known word to a misspelt one, and the names of look-alike characters.
 
 /// The candidate within a third of `word`'s length, at most three changes away; the nearest wins.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > 64 {
         return None;
     }
@@ -14,7 +14,7 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`; case counts nothing.
-pub(super) fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let lower = |text: &str| text.chars().map(|c| c.to_ascii_lowercase()).collect::<Vec<char>>();
     let (a, b) = (lower(a), lower(b));
     let mut before: Vec<usize> = Vec::new();
@@ -34,16 +34,16 @@ pub(super) fn distance(a: &str, b: &str) -> usize {
 }
 
 /// A character that looks like syntax but is not.
-pub(super) struct LookAlike {
-    pub(super) character: char,
-    pub(super) name: &'static str,
+pub(crate) struct LookAlike {
+    pub(crate) character: char,
+    pub(crate) name: &'static str,
     /// What to write instead.
-    pub(super) mend: &'static str,
+    pub(crate) mend: &'static str,
 }
 
 impl LookAlike {
     /// "`“` (left double quotation mark, U+201C)".
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         let shown =
             if self.name.contains("space") || self.name.contains("mark,") || self.character == '\u{fffd}' {
                 String::new()
@@ -55,7 +55,7 @@ impl LookAlike {
 }
 
 /// The first such character of `text`.
-pub(super) fn look_alike(text: &str) -> Option<LookAlike> {
+pub(crate) fn look_alike(text: &str) -> Option<LookAlike> {
     if text.is_ascii() {
         return None;
     }
