@@ -55,7 +55,7 @@ pub(crate) fn stop(cast: Cast) -> Result<()> {
         let first = worse.adverts(farewell.at).first().context("no advert")?.at;
         let took = first - farewell.at;
         ensure!(took < STOP_LIMIT, "{worse} took {took:?} to follow a priority 0");
-        ensure!(worse.announced(farewell.at), "{worse} announced nothing");
+        worse.announces(farewell.at)?;
         better.is_backup()
     })
 }
@@ -79,7 +79,7 @@ pub(crate) fn crash(cast: Cast) -> Result<()> {
         better.start()?;
         better.is_master()?;
         worse.is_backup()?;
-        ensure!(better.announced(returned), "{better} announced nothing");
+        better.announces(returned)?;
         better.rules_alone_over(&[&worse])
     })
 }
@@ -115,7 +115,7 @@ pub(crate) fn link_of_the_worse(cast: Cast) -> Result<()> {
         if worse.kind == Kind::Frr {
             until(&format!("a word of {worse}"), || Ok(!worse.adverts(cut).is_empty()))?;
             worse.is_backup()?;
-            ensure!(better.announced(worse.adverts(cut)[0].at), "{better} let clients go astray");
+            better.announces(worse.adverts(cut)[0].at)?;
             return better.rules_alone_over(&[&worse]);
         }
         better.rules_alone_over(&[&worse])?;

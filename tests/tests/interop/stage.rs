@@ -237,6 +237,11 @@ impl Node<'_> {
         })
     }
 
+    /// Waits for such an announcement: addresses are set in place by the kernel meanwhile.
+    pub(crate) fn announces(&self, since: Instant) -> Result<()> {
+        until(&format!("an announcement of {self}"), || Ok(self.announced(since)))
+    }
+
     /// The Ethernet address it announces with.
     pub(crate) fn mac(&self) -> Result<[u8; 6]> {
         let name = if self.kind == Kind::Frr { self.macvlan() } else { "eth0".to_owned() };
