@@ -9,7 +9,10 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressHeader, AddressMessage},
-    link::{InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkInfo, LinkMessage, MacVlanMode},
+    link::{
+        InfoBridgePort, InfoData, InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo,
+        LinkMessage, MacVlanMode,
+    },
 };
 use std::net::IpAddr;
 
@@ -47,6 +50,18 @@ pub(crate) fn set_protodown(requests: &mut Requests, name: &str, down: bool) -> 
     message.header.index = requests.link(name)?.index;
     message.attributes.push(LinkAttribute::ProtoDown(down.into()));
     execute(requests, RouteNetlinkMessage::SetLink(message), 0)
+}
+
+/// Whether the bridge passes multicast on to its port `name`.
+pub(crate) fn set_multicast_flood(requests: &mut Requests, name: &str, on: bool) -> Result<()> {
+    let port = InfoPortData::BridgePort(vec![InfoBridgePort::MulticastFlood(on)]);
+    let mut message = LinkMessage::default();
+    message.header.index = requests.link(name)?.index;
+    message.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(port),
+    ]));
+    execute(requests, RouteNetlinkMessage::NewLink(message), 0)
 }
 
 fn execute(requests: &mut Requests, message: RouteNetlinkMessage, flags: u16) -> Result<()> {

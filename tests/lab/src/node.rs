@@ -173,10 +173,16 @@ impl Host {
         self.on_ports(|requests, cable| Ok(requests.set_master(&cable.port, None)?))
     }
 
-    /// Undoes [`cut`](Self::cut) and [`isolate`](Self::isolate).
+    /// Keeps multicast from it, while it is still heard itself: a partition in one direction.
+    pub fn deafen(&self) -> Result<()> {
+        self.on_ports(|requests, cable| link::set_multicast_flood(requests, &cable.port, false))
+    }
+
+    /// Undoes [`cut`](Self::cut), [`isolate`](Self::isolate) and [`deafen`](Self::deafen).
     pub fn restore(&self) -> Result<()> {
         self.on_ports(|requests, cable| {
             requests.set_master(&cable.port, Some(&cable.network))?;
+            link::set_multicast_flood(requests, &cable.port, true)?;
             Ok(requests.set_up(&cable.port)?)
         })
     }
