@@ -1,7 +1,23 @@
-//! The topologies people build with keepalived.conf, run with real agents.
+//! The topologies people build with keepalived.conf, run with real agents: who holds which address,
+//! what is on the wire, who takes over and who returns.
+//!
+//! Each scenario runs with our own files (`tests/cases`, and those beside this one). Where the
+//! collection of configurations in use is present (`../shared/seed-configs`), it runs with those too;
+//! otherwise that trial is skipped by name. Scripts, mail and virtual servers are not in force yet.
+
+mod four;
+mod one;
+mod pairs;
+mod scene;
+mod wired;
 
 use hacluster_tests::harness::Suite;
 
 fn main() {
-    Suite::enter().run();
+    let mut suite = Suite::enter();
+    four::trials(&mut suite);
+    one::trials(&mut suite);
+    pairs::trials(&mut suite);
+    wired::trials(&mut suite);
+    suite.run();
 }
