@@ -20,7 +20,7 @@ use std::{
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,9 @@ const LINES_MAX: usize = 20_000;
 const LINE_BYTES_MAX: u64 = 8_192;
 /// How long a program may take to end after SIGTERM.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// How long after a program's end its last lines may take to arrive. A daemon it left behind may
+/// hold the pipe open for ever.
+const LAST_LINES_LIMIT: Duration = Duration::from_secs(2);
 
 /// One line a program wrote, to standard output or standard error.
 #[derive(Clone, Debug)]
@@ -51,6 +54,8 @@ struct Inner {
     pid: Pid,
     child: Mutex<Child>,
     log: Arc<Mutex<VecDeque<LogLine>>>,
+    /// Reads what the program writes; ends when the last writer of the pipe is gone.
+    collector: JoinHandle<()>,
 }
 
 impl Process {
@@ -66,15 +71,14 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         let pid = i32::try_from(child.id()).map(Pid::from_raw).context("a pid beyond i32")?;
-        let log = Arc::default();
-        let inner = Inner { name: name.to_owned(), pid, child: Mutex::new(child), log: Arc::clone(&log) };
-        let process = Self { inner: Arc::new(inner) };
-        // Not joined: it ends by itself when the last writer of the pipe is gone.
-        thread::Builder::new()
+        let log = Arc::<Mutex<VecDeque<LogLine>>>::default();
+        let lines = Arc::clone(&log);
+        let collector = thread::Builder::new()
             .name(format!("{name} log"))
-            .spawn(move || collect(output, &log))
+            .spawn(move || collect(output, &lines))
             .context("cannot start a thread")?;
-        Ok(process)
+        let inner = Inner { name: name.to_owned(), pid, child: Mutex::new(child), log, collector };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What the lab calls it, such as `hacluster-agent on node1`.
@@ -148,8 +152,13 @@ impl Process {
         Ok(status)
     }
 
+    /// Ends what it left behind, and waits for its last lines.
     fn reap_group(&self) {
         reap_group(self.pid());
+        let start = Instant::now();
+        while !self.inner.collector.is_finished() && start.elapsed() < LAST_LINES_LIMIT {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
