@@ -15,6 +15,7 @@ mod findings;
 pub mod keepalived;
 pub mod layered;
 pub mod model;
+mod notation;
 pub mod render;
 mod suggest;
 

@@ -5,14 +5,14 @@ use super::table::Table;
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::Findings;
 use crate::model::{
-    Accept, Address, AddressScope, Authentication, Broadcast, Config, Garp, InitialState, Preemption,
-    Refused, VirtualRouter,
+    Accept, Address, Authentication, Config, Garp, InitialState, Preemption, Refused, VirtualRouter,
 };
+use crate::notation::{broadcast, is_host, is_interface_name, is_label, prefixed, scope};
 use config::ValueKind;
 use hacluster_core::{interval::Seconds, priority::Priority, time::Duration, vrid::Vrid};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
 };
 
 /// Keys of `[[virtual_router]]`.
@@ -54,8 +54,6 @@ pub(super) const GARP_KEYS: [&str; 7] = [
 /// Keys of an address written as a table.
 const ADDRESS_KEYS: [&str; 8] =
     ["ip", "dev", "label", "scope", "broadcast", "peer", "no_prefix_route", "no_track"];
-/// Longest name of an interface or label, in bytes, as the kernel has it.
-const IFNAME_MAX_BYTES: usize = 15;
 /// Addresses one advert can carry.
 const ADDRESSES_MAX: usize = 255;
 /// Longest delay of preemption and gratuitous ARP, in seconds.
@@ -109,7 +107,7 @@ pub(super) fn router(
     if let Some(group) = table.multicast("mcast_group") {
         router.mcast_group = group;
     }
-    if let Some(source) = table.ip("source") {
+    if let Some(source) = table.host("source") {
         router.source = Some(source);
     }
     if let Some(garp_table) = table.table("garp") {
@@ -192,17 +190,11 @@ fn election(table: &mut Table<'_>, router: &mut VirtualRouter) {
 /// The password; no message ever holds it.
 fn authentication(table: &mut Table<'_>, router: &mut VirtualRouter) {
     let Some(password) = table.any_text("auth_pass") else { return };
-    if password.is_empty() {
-        router.authentication = Authentication::None;
-        return;
-    }
-    if password.len() > 8 {
+    if password.len() > Authentication::PASSWORD_BYTES {
         let message = "`auth_pass` is longer than 8 bytes: only the first 8 are sent and compared".to_owned();
         table.report(Severity::Warning, "password-cut", "auth_pass", message, "shorten it on all nodes");
     }
-    let mut bytes = [0; 8];
-    bytes.iter_mut().zip(password.bytes()).for_each(|(to, from)| *to = from);
-    router.authentication = Authentication::Pass(bytes);
+    router.authentication = Authentication::password(&password);
 }
 
 fn flags(table: &mut Table<'_>, router: &mut VirtualRouter) {
@@ -284,7 +276,8 @@ fn address(table: &Table<'_>, key: &str, element: ValueKind) -> Option<Address> 
     let (ip, prefix_len) = ip.unwrap_or((Ipv4Addr::UNSPECIFIED, 32));
     let mut address = Address::new(ip, prefix_len);
     address.dev = table.parsed("dev", "the name of an interface, at most 15 bytes", interface_name);
-    address.label = table.parsed("label", "at most 15 bytes without blanks", interface_name);
+    address.label = table
+        .parsed("label", "at most 15 bytes without blanks", |text| is_label(text).then(|| text.to_owned()));
     if let Some(scope) = table.parsed("scope", "global, site, link, host, nowhere or 0 to 255", scope) {
         address.scope = scope;
     }
@@ -298,36 +291,16 @@ fn address(table: &Table<'_>, key: &str, element: ValueKind) -> Option<Address> 
     (!table.has_errors()).then_some(address)
 }
 
+/// An address a host can have, with its prefix length.
 fn with_prefix(text: &str) -> Option<(Ipv4Addr, u8)> {
-    match text.split_once('/') {
-        None => Some((text.parse().ok()?, 32)),
-        Some((ip, prefix)) => Some((ip.parse().ok()?, prefix.parse().ok().filter(|prefix| *prefix <= 32)?)),
+    match prefixed(text)? {
+        (IpAddr::V4(ip), length) if is_host(&ip) => Some((ip, length)),
+        _ => None,
     }
 }
 
 fn interface_name(text: &str) -> Option<String> {
-    let fits = !text.is_empty() && text.len() <= IFNAME_MAX_BYTES && text != "." && text != "..";
-    let plain = !text.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control());
-    (fits && plain).then(|| text.to_owned())
-}
-
-fn scope(text: &str) -> Option<AddressScope> {
-    Some(match text {
-        "global" => AddressScope::GLOBAL,
-        "site" => AddressScope::SITE,
-        "link" => AddressScope::LINK,
-        "host" => AddressScope::HOST,
-        "nowhere" => AddressScope::NOWHERE,
-        number => AddressScope(number.parse().ok()?),
-    })
-}
-
-fn broadcast(text: &str) -> Option<Broadcast> {
-    Some(match text {
-        "+" => Broadcast::HostBitsSet,
-        "-" => Broadcast::HostBitsClear,
-        ip => Broadcast::Address(ip.parse().ok()?),
-    })
+    is_interface_name(text).then(|| text.to_owned())
 }
 
 fn address_rules(table: &Table<'_>, router: &VirtualRouter) {

@@ -6,6 +6,7 @@
 use super::read::{Place, Places};
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::Findings;
+use crate::notation::is_host;
 use config::{Map, Value, ValueKind};
 use hacluster_core::time::Duration;
 use std::{net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
@@ -231,8 +232,9 @@ impl<'a> Table<'a> {
         found.map(|(_, value)| *value)
     }
 
-    pub(super) fn ip(&mut self, key: &str) -> Option<Ipv4Addr> {
-        self.parsed(key, "an IPv4 address", |text| text.parse().ok())
+    /// An address that a host can have as its own.
+    pub(super) fn host(&mut self, key: &str) -> Option<Ipv4Addr> {
+        self.parsed(key, "an IPv4 address of this host", |text| text.parse().ok().filter(is_host))
     }
 
     pub(super) fn multicast(&mut self, key: &str) -> Option<Ipv4Addr> {

@@ -78,7 +78,22 @@ pub enum Authentication {
     /// None.
     None,
     /// A password in clear, zero-padded to 8 bytes.
-    Pass([u8; 8]),
+    Pass([u8; Self::PASSWORD_BYTES]),
+}
+
+impl Authentication {
+    /// Bytes of a password that reach the wire.
+    pub const PASSWORD_BYTES: usize = 8;
+
+    /// `text` as its first 8 bytes, zero-padded; none for an empty one.
+    pub fn password(text: &str) -> Self {
+        if text.is_empty() {
+            return Self::None;
+        }
+        let mut bytes = [0; Self::PASSWORD_BYTES];
+        bytes.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+        Self::Pass(bytes)
+    }
 }
 
 impl fmt::Debug for Authentication {

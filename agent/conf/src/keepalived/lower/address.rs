@@ -1,15 +1,13 @@
 //! Lines of `virtual_ipaddress`: an address and how it is put on an interface.
 
 use super::super::parser::{Statement, Word};
-use super::values::{is_interface_name, undefined};
+use super::values::undefined;
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::{Findings, show};
-use crate::model::{Address, AddressScope, Broadcast};
+use crate::model::Address;
+use crate::notation::{broadcast, is_host, is_interface_name, is_label, prefixed, scope};
 use crate::suggest::look_alike;
-use std::net::{IpAddr, Ipv4Addr};
-
-/// Longest label the kernel takes, in bytes.
-const MAX_LABEL: usize = 15;
+use std::net::IpAddr;
 
 /// What a line holds.
 pub(super) enum Line {
@@ -33,7 +31,7 @@ struct Reader<'a> {
 pub(super) fn line(statement: &Statement, findings: &Findings) -> Line {
     let mut reader = Reader { findings, words: statement.words.iter(), vmac: None, dropped: false };
     let Some(first) = reader.words.next() else { return Line::Nothing };
-    let Some((ip, prefix_len)) = address(&first.text) else {
+    let Some((ip, prefix_len)) = prefixed(&first.text) else {
         reader.error(
             first,
             "bad-address",
@@ -43,7 +41,7 @@ pub(super) fn line(statement: &Statement, findings: &Findings) -> Line {
         return Line::Nothing;
     };
     let IpAddr::V4(ip) = ip else { return Line::V6 };
-    if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() {
+    if !is_host(&ip) {
         reader.error(
             first,
             "bad-address",
@@ -65,50 +63,14 @@ pub(super) fn line(statement: &Statement, findings: &Findings) -> Line {
     }
 }
 
-/// `IP` or `IP/LENGTH`.
-fn address(text: &str) -> Option<(IpAddr, u8)> {
-    let (ip, length) = match text.split_once('/') {
-        Some((ip, length)) => (ip, Some(length)),
-        None => (text, None),
-    };
-    let ip: IpAddr = ip.parse().ok()?;
-    let most = if ip.is_ipv4() { 32 } else { 128 };
-    let length = match length {
-        None => most,
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().ok().filter(|length| *length <= most)?
-        }
-        Some(_) => return None,
-    };
-    Some((ip, length))
-}
-
-fn scope(text: &str) -> Option<AddressScope> {
-    Some(match text {
-        "global" | "universe" => AddressScope::GLOBAL,
-        "site" => AddressScope::SITE,
-        "link" => AddressScope::LINK,
-        "host" => AddressScope::HOST,
-        "nowhere" => AddressScope::NOWHERE,
-        number => AddressScope(match number.strip_prefix("0x") {
-            Some(digits) => u8::from_str_radix(digits, 16).ok()?,
-            None => number.parse().ok()?,
-        }),
-    })
-}
-
 impl<'a> Reader<'a> {
     /// One option; `false` when the rest of the line makes no sense.
     fn option(&mut self, word: &'a Word, address: &mut Address) -> bool {
         match word.text.as_str() {
             "dev" => self.with_value(word, |this, value| this.device(value, address)),
-            "brd" | "broadcast" => self.with_value(word, |this, value| match value.text.as_str() {
-                "+" => address.broadcast = Broadcast::HostBitsSet,
-                "-" => address.broadcast = Broadcast::HostBitsClear,
-                text => match text.parse() {
-                    Ok(ip) => address.broadcast = Broadcast::Address(ip),
-                    Err(_) => this.ignored(value, "`+`, `-` or an IPv4 address"),
-                },
+            "brd" | "broadcast" => self.with_value(word, |this, value| match broadcast(&value.text) {
+                Some(broadcast) => address.broadcast = broadcast,
+                None => this.ignored(value, "`+`, `-` or an IPv4 address"),
             }),
             "scope" => self.with_value(word, |this, value| match scope(&value.text) {
                 Some(scope) => address.scope = scope,
@@ -117,7 +79,7 @@ impl<'a> Reader<'a> {
                 }
             }),
             "label" => self.with_value(word, |this, value| this.label(value, address)),
-            "peer" => self.with_value(word, |this, value| match self::address(&value.text) {
+            "peer" => self.with_value(word, |this, value| match prefixed(&value.text) {
                 Some((IpAddr::V4(peer), length)) => address.peer = Some((peer, length)),
                 _ => this.ignored(value, "an IPv4 address"),
             }),
@@ -163,22 +125,20 @@ impl<'a> Reader<'a> {
     }
 
     fn label(&mut self, value: &Word, address: &mut Address) {
-        if value.text.len() <= MAX_LABEL {
+        if is_label(&value.text) {
             address.label = Some(value.text.clone());
             return;
         }
         self.dropped = true;
-        let message = format!(
-            "label `{}` is longer than {MAX_LABEL} characters: the address {address} is dropped",
-            show(&value.text)
-        );
-        self.error(value, "long-label", message, Some("shorten it".to_owned()));
+        let message =
+            format!("label `{}` cannot be used: the address {address} is dropped", show(&value.text));
+        self.error(value, "bad-label", message, Some("write 1 to 15 bytes".to_owned()));
     }
 
     fn unknown(&mut self, word: &Word) -> bool {
         let mend = if let Some(strange) = look_alike(&word.text) {
             Some(format!("{}: {}", strange.title(), strange.mend))
-        } else if self::address(&word.text).is_some() {
+        } else if prefixed(&word.text).is_some() {
             Some("write each address on a line of its own".to_owned())
         } else {
             None
@@ -211,11 +171,4 @@ impl<'a> Reader<'a> {
         found.label = label;
         self.findings.push(found);
     }
-}
-
-/// Whether an address can be the source of adverts.
-pub(super) fn source(text: &str) -> Option<Ipv4Addr> {
-    text.parse::<Ipv4Addr>()
-        .ok()
-        .filter(|ip| !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast())
 }

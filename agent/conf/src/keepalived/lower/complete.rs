@@ -3,10 +3,10 @@
 use super::Refusal;
 use super::global::Globals;
 use super::instance::Draft;
-use super::values::is_interface_name;
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::{Findings, show};
 use crate::model::{Accept, Authentication, Garp, InitialState, Preemption, VirtualRouter};
+use crate::notation::is_interface_name;
 use hacluster_core::{interval::Seconds, priority::Priority, time::Duration, vrid::Vrid};
 
 /// Longer intervals are legal, but a crash stays unnoticed for over a minute and a half.
@@ -228,15 +228,15 @@ impl Completion<'_, '_> {
         let (wanted, password) = (self.draft.password_wanted.clone(), self.draft.password);
         let agree = "its neighbours must agree: a node with PASS and one without both become master";
         match (wanted, password) {
-            (Some(at), Some(_)) if self.strict => {
+            (Some(at), Authentication::Pass(_)) if self.strict => {
                 let message =
                     "strict mode allows no authentication: this instance runs WITHOUT it, as keepalived does";
                 self.findings
                     .push(Diagnostic::new(Severity::Error, "strict-auth", message).at(&at).note(agree));
                 Authentication::None
             }
-            (Some(_), Some(password)) => Authentication::Pass(password),
-            (Some(at), None) => {
+            (Some(_), password @ Authentication::Pass(_)) => password,
+            (Some(at), Authentication::None) => {
                 let message =
                     "PASS without `auth_pass`: this instance runs WITHOUT authentication, as keepalived does";
                 self.findings

@@ -7,14 +7,12 @@ use super::global::{Garp, MAX_TIMER, Switches};
 use super::values::{group, number, span_of_time, switch, wrong};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::Findings;
-use crate::model::{Address, InitialState};
+use crate::model::{Address, Authentication, InitialState};
+use crate::notation::is_host;
 use crate::suggest::nearest;
 use hacluster_core::time::Duration;
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
-
-/// Bytes of a password that reach the wire.
-const PASSWORD_BYTES: usize = 8;
 
 /// A virtual router as far as it is written; later lines win.
 pub(super) struct Draft<'a> {
@@ -26,7 +24,7 @@ pub(super) struct Draft<'a> {
     pub(super) advert_interval: Option<(Duration, Span)>,
     /// `auth_type PASS`.
     pub(super) password_wanted: Option<Span>,
-    pub(super) password: Option<[u8; PASSWORD_BYTES]>,
+    pub(super) password: Authentication,
     pub(super) password_at: Option<Span>,
     /// An `auth_type` that nobody knows is already reported.
     pub(super) auth_type_wrong: bool,
@@ -62,7 +60,7 @@ impl<'a> Draft<'a> {
             priority: None,
             advert_interval: None,
             password_wanted: None,
-            password: None,
+            password: Authentication::None,
             password_at: None,
             auth_type_wrong: false,
             addresses: Vec::new(),
@@ -201,7 +199,7 @@ impl<'a> Draft<'a> {
             "virtual_ipaddress_excluded" => self.list(line, true, findings),
             "mcast_src_ip" | "unicast_src_ip" => {
                 let Some((word, at)) = first.zip(at) else { return };
-                match address::source(&word.text) {
+                match word.text.parse().ok().filter(is_host) {
                     Some(ip) => self.source = Some((ip, at)),
                     None => wrong(
                         findings,
@@ -292,16 +290,15 @@ impl<'a> Draft<'a> {
             let note = "neighbours would compare other bytes; save the file as UTF-8";
             return self.refuse("bad-password", "its password holds bytes that are not UTF-8", at, note);
         }
-        if password.len() > PASSWORD_BYTES {
-            let message = format!("the password is longer than {PASSWORD_BYTES} bytes: the rest is cut off");
+        if password.len() > Authentication::PASSWORD_BYTES {
+            let message = format!(
+                "the password is longer than {} bytes: the rest is cut off",
+                Authentication::PASSWORD_BYTES
+            );
             let found = Diagnostic::new(Severity::Warning, "long-password", message).at(at);
             findings.push(found.note("keepalived does the same, so nodes with the same text still agree"));
         }
-        let mut bytes = [0; PASSWORD_BYTES];
-        for (to, from) in bytes.iter_mut().zip(password.bytes()) {
-            *to = from;
-        }
-        self.password = (!password.is_empty()).then_some(bytes);
+        self.password = Authentication::password(password);
         self.password_at = Some(at.clone());
     }
 

@@ -99,12 +99,3 @@ pub(super) fn group(findings: &Findings, statement: &Statement) -> Option<Ipv4Ad
         }
     }
 }
-
-/// Whether the kernel could know an interface of this name.
-pub(super) fn is_interface_name(name: &str) -> bool {
-    (1..=15).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && !name.contains(['/', ':'])
-        && !name.contains(char::is_whitespace)
-}
