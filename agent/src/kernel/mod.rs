@@ -16,6 +16,8 @@ mod announcer;
 mod hands;
 mod holding;
 mod interfaces;
+mod view;
+mod work;
 
 use crate::event::{EventSender, Identity};
 use crate::mailbox::{Receiver, Sender};

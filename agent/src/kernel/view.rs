@@ -1,0 +1,250 @@
+//! What the kernel thread knows of the kernel: notifications, listings, and the slow sweep that
+//! compares what is there with what shall be.
+
+use super::hands::Hands;
+use super::holding::{Holding, Vanished, Want};
+use super::{Report, RouterId};
+use crate::event::{InterfaceState, What};
+use hacluster_core::time::Duration;
+use hacluster_net::clock;
+use hacluster_net::netlink::{AddressEntry, AddressSpec, Event as Kernel, PROTOCOL_MARK};
+
+/// Notifications taken per round.
+const NOTIFICATIONS: usize = 512;
+/// How often what is there is compared with what shall be, notification or not.
+pub(super) const SWEEP: Duration = Duration::from_secs(1);
+/// How many sweeps go by before addresses and links are listed anew.
+const SWEEPS_PER_LISTING: u32 = 30;
+
+impl Hands {
+    pub(super) fn hear_kernel(&mut self) {
+        let mut notifications = Vec::new();
+        if let Err(error) = self.monitor.read(NOTIFICATIONS, &mut |event| notifications.push(event)) {
+            self.trouble(error);
+        }
+        for notification in notifications {
+            self.notified(notification);
+        }
+    }
+
+    pub(super) fn notified(&mut self, notification: Kernel) {
+        match notification {
+            Kernel::Link(link) => {
+                let (index, name) = (link.index, link.name.clone());
+                if let Some(lost) = self.interfaces.link_changed(link) {
+                    self.interface_lost(lost);
+                }
+                self.resolve(&name, index);
+                self.report_all_usable();
+            }
+            Kernel::LinkGone { index, .. } => {
+                self.interfaces.link_gone(index);
+                self.interface_lost(index);
+                self.report_all_usable();
+            }
+            Kernel::AddressAdded { address, .. } => {
+                if let Some((id, number)) = self.owners.get(&(address.index, address.ip))
+                    && let Some(holding) = self.holdings.get_mut(id)
+                {
+                    holding.intruded(*number);
+                }
+                self.address_added(address);
+            }
+            Kernel::AddressRemoved { address, sender } => self.address_removed(&address, sender),
+            Kernel::Overrun => self.list_all(),
+        }
+    }
+
+    pub(super) fn address_added(&mut self, address: AddressEntry) {
+        match self.owners.get(&(address.index, address.ip)) {
+            Some((id, number)) => {
+                if let Some(holding) = self.holdings.get_mut(id) {
+                    holding.found(*number, &address);
+                }
+            }
+            None => self.interfaces.address_added(address),
+        }
+    }
+
+    pub(super) fn address_removed(&mut self, address: &AddressEntry, sender: Option<u32>) {
+        let Some((id, number)) = self.owners.get(&(address.index, address.ip)).copied() else {
+            return self.interfaces.address_removed(address.index, address.ip);
+        };
+        let ours = sender == Some(self.requests.port_id());
+        let Some(holding) = self.holdings.get_mut(&id) else { return };
+        let want = holding.want;
+        let Some(slot) = holding.slots.get_mut(number) else { return };
+        if slot.spec.prefix_len != address.prefix_len {
+            return;
+        }
+        if ours && slot.farewells > 0 {
+            slot.farewells -= 1; // the echo of our own removal
+            return;
+        }
+        if std::mem::take(&mut slot.present) && want == Want::Present {
+            let vanished = holding.vanished.get_or_insert(Vanished { address: address.ip, count: 0, sender });
+            vanished.count += 1;
+            self.enqueue(id);
+        }
+    }
+
+    /// An interface number means nothing any more: whatever was on it is gone.
+    pub(super) fn interface_lost(&mut self, index: u32) {
+        self.announcer.forget(index);
+        self.owners.retain(|(of, _), _| *of != index);
+        for holding in self.holdings.values_mut() {
+            for slot in holding.slots.iter_mut().filter(|slot| slot.spec.index == index) {
+                (slot.spec.index, slot.present, slot.keep, slot.farewells) = (0, false, false, 0);
+            }
+        }
+    }
+
+    /// Interface `name` has number `index` now.
+    pub(super) fn resolve(&mut self, name: &str, index: u32) {
+        if self.interfaces.link(name).is_none_or(|link| link.index != index) {
+            return;
+        }
+        let mut touched = Vec::new();
+        for (id, holding) in &mut self.holdings {
+            let mut changed = false;
+            for slot in holding.slots.iter_mut().filter(|slot| slot.dev == name && slot.spec.index != index) {
+                slot.spec.index = index;
+                changed = true;
+            }
+            touched.extend(changed.then_some(*id));
+        }
+        for id in touched {
+            self.index_slots(id);
+            self.enqueue(id);
+        }
+    }
+
+    /// Lists links and addresses anew and compares.
+    pub(super) fn list_all(&mut self) {
+        let listing =
+            self.requests.dump_links().and_then(|links| Ok((links, self.requests.dump_addresses()?)));
+        let (links, addresses) = match listing {
+            Ok(listing) => listing,
+            Err(error) => return self.trouble(error),
+        };
+        self.interfaces.clear();
+        for link in links {
+            self.interfaces.link_changed(link);
+        }
+        self.resolve_all();
+        let before: Vec<_> = self.missing_slots();
+        for holding in self.holdings.values_mut() {
+            for slot in &mut holding.slots {
+                (slot.present, slot.farewells) = (false, 0);
+            }
+        }
+        for address in &addresses {
+            self.address_added(address.clone());
+        }
+        self.note_vanished(&before);
+        self.clean_leftovers(&addresses);
+    }
+
+    /// Gives every slot the present number of its interface.
+    pub(super) fn resolve_all(&mut self) {
+        self.owners.clear();
+        for (id, holding) in &mut self.holdings {
+            for (number, slot) in holding.slots.iter_mut().enumerate() {
+                slot.spec.index = self.interfaces.link(&slot.dev).map_or(0, |link| link.index);
+                if slot.spec.index != 0 {
+                    self.owners.insert((slot.spec.index, slot.spec.ip), (*id, number));
+                }
+            }
+        }
+    }
+
+    /// Slots that are wanted, as far as known present.
+    pub(super) fn missing_slots(&self) -> Vec<(RouterId, usize)> {
+        let wanted = self.holdings.values().filter(|holding| holding.want == Want::Present);
+        let slots = |holding: &Holding| {
+            let present = holding.slots.iter().enumerate().filter(|(_, slot)| slot.present);
+            present.map(|(number, _)| (holding.id, number)).collect::<Vec<_>>()
+        };
+        wanted.flat_map(slots).collect()
+    }
+
+    /// Of the slots that were there `before`, those a listing does not show are put back.
+    pub(super) fn note_vanished(&mut self, before: &[(RouterId, usize)]) {
+        for (id, number) in before {
+            let Some(holding) = self.holdings.get_mut(id) else { continue };
+            let Some(slot) = holding.slots.get(*number).filter(|slot| !slot.present) else { continue };
+            let address = slot.spec.ip;
+            holding.vanished.get_or_insert(Vanished { address, count: 0, sender: None }).count += 1;
+            self.enqueue(*id);
+        }
+    }
+
+    /// Removes what a predecessor recorded and no router has any more.
+    pub(super) fn clean_leftovers(&mut self, addresses: &[AddressEntry]) {
+        let leftovers = std::mem::take(&mut self.leftovers);
+        let stale: Vec<AddressSpec> = leftovers
+            .iter()
+            .filter_map(|leftover| {
+                let found = addresses.iter().find(|address| {
+                    address.ip == leftover.ip
+                        && address.prefix_len == leftover.prefix_len
+                        && address.protocol == PROTOCOL_MARK
+                        && address.label.split(':').next() == Some(&leftover.interface)
+                })?;
+                (!self.owners.contains_key(&(found.index, found.ip))).then(|| AddressSpec::of(found))
+            })
+            .collect();
+        if let Some(first) = stale.first() {
+            self.event(None, What::Cleaned { address: first.ip, count: stale.len() });
+            self.remove(&stale);
+        }
+    }
+
+    pub(super) fn sweep(&mut self) {
+        self.next_sweep = clock::now() + SWEEP;
+        self.sweeps = self.sweeps.wrapping_add(1);
+        if self.sweeps.is_multiple_of(SWEEPS_PER_LISTING) {
+            self.list_all();
+        }
+        let mut differing = Vec::new();
+        for (id, holding) in &mut self.holdings {
+            if !holding.queued {
+                holding.slots.iter_mut().for_each(|slot| slot.refused = false);
+                differing.extend(holding.differs().then_some(*id));
+            }
+        }
+        for id in differing {
+            self.enqueue(id);
+        }
+    }
+
+    pub(super) fn report_interfaces(&mut self) {
+        for (name, now) in self.interfaces.take_changes() {
+            let state = match now {
+                None => InterfaceState::Missing,
+                Some(now) if !now.running => InterfaceState::Down,
+                Some(now) => InterfaceState::Up(now.source),
+            };
+            self.event(None, What::Interface { name: name.clone(), now: state });
+            self.reports.send_patiently(Report::Interface { name, now });
+        }
+    }
+
+    pub(super) fn report_all_usable(&mut self) {
+        let ids: Vec<_> = self.holdings.keys().copied().collect();
+        for id in ids {
+            self.report_usable(id);
+        }
+    }
+
+    /// Tells whether the interfaces of a router's addresses, other than its own, can carry them.
+    pub(super) fn report_usable(&mut self, id: RouterId) {
+        let Some(holding) = self.holdings.get_mut(&id) else { return };
+        let own = &holding.identity.interface;
+        let mut others = holding.slots.iter().filter(|slot| slot.dev != *own && !slot.no_track);
+        let usable = others.all(|slot| self.interfaces.usable(&slot.dev));
+        if holding.usable.replace(usable).unwrap_or(true) != usable {
+            self.reports.send_patiently(Report::AddressInterfaces { id, usable });
+        }
+    }
+}

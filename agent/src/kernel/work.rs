@@ -1,0 +1,163 @@
+//! The kernel thread's work: batches of requests from what differs, and batches of announcements.
+
+use super::hands::Hands;
+use super::holding::{Step, Vanished, Want};
+use super::{Report, RouterId};
+use crate::event::What;
+use hacluster_core::wire::neighbor::gratuitous_arp;
+use hacluster_net::netlink::Change;
+use hacluster_net::{NetError, clock};
+
+/// Addresses per batch: about 10 ms of kernel time.
+const BATCH: usize = 128;
+/// Addresses in the first batch of a claim: the first announcement leaves after these.
+const FIRST_BATCH: usize = 8;
+/// Frames per batch.
+const FRAMES: usize = 64;
+
+impl Hands {
+    pub(super) fn enqueue(&mut self, id: RouterId) {
+        let Some(holding) = self.holdings.get_mut(&id) else { return };
+        if holding.queued {
+            // Begin again: what was passed over may have changed.
+            self.work.iter_mut().filter(|(other, _)| *other == id).for_each(|(_, cursor)| *cursor = 0);
+        } else {
+            holding.queued = true;
+            self.work.push_back((id, 0));
+        }
+    }
+
+    /// Collects up to a batch of steps, over several routers if need be, and carries them out.
+    pub(super) fn work_one_batch(&mut self) {
+        let limit = if std::mem::take(&mut self.early) { FIRST_BATCH } else { BATCH };
+        let mut steps = Vec::new();
+        let mut finished = Vec::new();
+        while let Some((id, cursor)) = self.work.front_mut() {
+            let Some(holding) = self.holdings.get(id) else {
+                self.work.pop_front();
+                continue;
+            };
+            while *cursor < holding.slots.len() && steps.len() < limit {
+                steps.extend(holding.step(*cursor).map(|step| (*id, *cursor, step)));
+                *cursor += 1;
+            }
+            if *cursor < holding.slots.len() {
+                break;
+            }
+            finished.push(*id);
+            self.work.pop_front();
+        }
+        self.carry_out(&steps);
+        for id in finished {
+            self.finish(id);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, steps: &[(RouterId, usize, Step)]) {
+        if steps.is_empty() {
+            return;
+        }
+        let holdings = &self.holdings;
+        let spec = |id: &RouterId, number: usize| {
+            holdings.get(id).and_then(|h| h.slots.get(number)).map(|s| &s.spec)
+        };
+        let changes = steps.iter().filter_map(|(id, number, step)| {
+            let spec = spec(id, *number)?;
+            Some(match step {
+                Step::Add => Change::Add(spec),
+                Step::Remove => Change::Remove(spec),
+            })
+        });
+        let results = self.requests.change_addresses(&changes.collect::<Vec<_>>());
+        for ((id, number, step), result) in steps.iter().zip(results) {
+            self.note_result(*id, *number, *step, result);
+        }
+    }
+
+    pub(super) fn note_result(
+        &mut self,
+        id: RouterId,
+        number: usize,
+        step: Step,
+        result: Result<(), NetError>,
+    ) {
+        let Some(holding) = self.holdings.get_mut(&id) else { return };
+        let Some(slot) = holding.slots.get_mut(number) else { return };
+        match (step, result) {
+            (Step::Add, Ok(())) => {
+                slot.present = true;
+                self.announcer.add(slot.spec.index, slot.spec.ip, holding.rounds.max(1), holding.gap);
+            }
+            (Step::Add, Err(error)) => {
+                slot.refused = true;
+                holding.refusals.push(error);
+            }
+            (Step::Remove, Ok(())) => {
+                slot.present = false;
+                slot.farewells += 1;
+            }
+            (Step::Remove, Err(error)) => holding.refusals.push(error),
+        }
+    }
+
+    /// A router's work is done for now: tell what came of it.
+    pub(super) fn finish(&mut self, id: RouterId) {
+        let Some(holding) = self.holdings.get_mut(&id) else { return };
+        holding.queued = false;
+        let (count, of) = (holding.refusals.len(), holding.slots.len());
+        let first_refusal = holding.refusals.drain(..).next();
+        let claim = holding.claim.take();
+        let identity = holding.identity.clone();
+        let forget = holding.forget;
+        let vanished = holding.vanished.take();
+        let intruders = holding.intruders.take();
+        holding.restorations += u64::from(vanished.is_some());
+        let times = holding.restorations;
+        let all_refused = holding.want == Want::Present && of > 0 && holding.present() == 0;
+        if let Some(error) = first_refusal {
+            self.event(Some(identity.clone()), What::Refused { error, count, of });
+        }
+        if let (true, Some(claim)) = (all_refused, claim) {
+            self.reports.send_patiently(Report::Refused { id, claim });
+        }
+        if let Some(Vanished { address, count, sender }) = vanished {
+            let by = sender.and_then(process_name);
+            self.event(Some(identity.clone()), What::Restored { address, count, by, times });
+        }
+        if let Some((address, count)) = intruders {
+            self.event(Some(identity), What::Evicted { address, count });
+        }
+        if forget {
+            self.forget(id);
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: RouterId) {
+        if let Some(holding) = self.holdings.remove(&id) {
+            for slot in holding.slots {
+                self.owners.remove(&(slot.spec.index, slot.spec.ip));
+            }
+        }
+    }
+
+    /// First announcements as long as claims are being worked on, further rounds when there is time.
+    pub(super) fn announce_one_batch(&mut self) {
+        let due = self.announcer.take(clock::now(), FRAMES, !self.work.is_empty());
+        if due.is_empty() {
+            return;
+        }
+        let frames: Vec<_> = due
+            .iter()
+            .filter_map(|(index, ip)| Some((*index, gratuitous_arp(*ip, self.interfaces.mac(*index)?))))
+            .collect();
+        let borrowed: Vec<(u32, &[u8])> = frames.iter().map(|(index, frame)| (*index, &frame[..])).collect();
+        // A frame that cannot leave (link down) is not repeated: the router will be in Fault.
+        self.arp.send(&borrowed, &mut |_, _| ());
+    }
+}
+
+/// A netlink port is usually the process that opened it; its name, if it still runs.
+fn process_name(port: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{port}/comm")).ok()?;
+    Some(format!("{} (pid {port})", name.trim_end()))
+}
