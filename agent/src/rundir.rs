@@ -9,6 +9,7 @@
 use crate::kernel::Leftover;
 use anyhow::{Context, bail};
 use hacluster_conf::model::VirtualRouter;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::io::Write;
@@ -37,10 +38,13 @@ impl RunDir {
         let file = file.with_context(|| format!("cannot write {}; {mend}", lock.display()))?;
         let mut held = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(held) => held,
-            Err((_, errno)) => {
+            Err((_, errno)) if errno != Errno::EWOULDBLOCK => {
+                bail!("cannot lock {}: {errno}; {mend}", lock.display())
+            }
+            Err(_) => {
                 let holder = fs::read_to_string(&lock).unwrap_or_default();
                 bail!(
-                    "another agent (pid {}) runs with {}: {errno}; stop it, or {mend}",
+                    "another agent (pid {}) runs with {}; stop it, or {mend}",
                     holder.trim(),
                     path.display()
                 );
@@ -70,10 +74,7 @@ impl RunDir {
         let mut rows: Vec<_> =
             before.iter().map(|row| (row.interface.clone(), row.ip, row.prefix_len)).collect();
         for router in routers {
-            for address in router.addresses.iter().chain(&router.excluded) {
-                let interface = address.dev.as_ref().unwrap_or(&router.interface).clone();
-                rows.push((interface, address.ip, address.prefix_len));
-            }
+            rows.extend(rows_of(router));
         }
         rows.sort();
         rows.dedup();
@@ -88,6 +89,20 @@ impl RunDir {
     pub fn forget(&self) {
         let _ = fs::remove_file(self.addresses());
     }
+}
+
+fn rows_of(router: &VirtualRouter) -> impl Iterator<Item = (String, std::net::Ipv4Addr, u8)> + '_ {
+    router.addresses.iter().chain(&router.excluded).map(|address| {
+        let interface = address.dev.as_ref().unwrap_or(&router.interface).clone();
+        (interface, address.ip, address.prefix_len)
+    })
+}
+
+/// Keeps of `leftovers` what none of `routers` names. Decided before the first router is defined: of
+/// many, the last are defined after the kernel's addresses were listed for the first ones.
+pub fn keep_stale(leftovers: &mut Vec<Leftover>, routers: &[VirtualRouter]) {
+    let named: std::collections::BTreeSet<_> = routers.iter().flat_map(rows_of).collect();
+    leftovers.retain(|row| !named.contains(&(row.interface.clone(), row.ip, row.prefix_len)));
 }
 
 #[cfg(test)]

@@ -52,7 +52,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     sched::require_network_capabilities()?;
     let wanted = args.run_dir.clone().or_else(|| loaded.config.agent.run_dir.clone());
     let run_dir = RunDir::lock(wanted.as_deref().unwrap_or(Path::new(rundir::DEFAULT)))?;
-    let leftovers = run_dir.leftovers();
+    let mut leftovers = run_dir.leftovers();
+    rundir::keep_stale(&mut leftovers, &loaded.config.routers);
 
     let (events, event_reader) = mailbox(EVENTS, &Wake::new()?);
     let log = LogThread::spawn(event_reader)?;

@@ -38,6 +38,9 @@ pub(super) struct Hands {
     pub(super) holdings: BTreeMap<RouterId, Holding>,
     /// Which slot an address of an interface belongs to.
     pub(super) owners: HashMap<(u32, Ipv4Addr), (RouterId, usize)>,
+    /// Own removals whose notification is still to come, by interface, address and prefix length. Not
+    /// kept with the slot: its router may be gone, or the address another's, when the echo arrives.
+    pub(super) farewells: HashMap<(u32, Ipv4Addr, u8), u32>,
     /// Routers with work left, and how far it got.
     pub(super) work: VecDeque<(RouterId, usize)>,
     pub(super) announcer: Announcer,
@@ -74,6 +77,7 @@ impl Hands {
             interfaces: Interfaces::default(),
             holdings: BTreeMap::new(),
             owners: HashMap::new(),
+            farewells: HashMap::new(),
             work: VecDeque::new(),
             announcer: Announcer::default(),
             leftovers,
@@ -183,13 +187,13 @@ impl Hands {
         (holding.restorations, holding.settled) = (before.restorations, before.settled);
         let mut dropped = Vec::new();
         for old in before.slots {
-            self.owners.remove(&(old.spec.index, old.spec.ip));
+            let anothers = !self.disown(before.id, &old.spec);
             let same = |new: &super::holding::Slot| {
                 new.dev == old.dev && AddressSpec { index: old.spec.index, ..new.spec.clone() } == old.spec
             };
             match holding.slots.iter_mut().find(|new| same(new)) {
                 Some(new) => *new = old,
-                None if old.present && !old.keep => dropped.push(old.spec),
+                None if old.present && !old.keep && !anothers => dropped.push(old.spec),
                 None => {}
             }
         }
@@ -200,9 +204,27 @@ impl Hands {
     }
 
     pub(super) fn remove(&mut self, specs: &[AddressSpec]) {
-        for error in self.requests.remove_addresses(specs).into_iter().filter_map(Result::err) {
-            self.trouble(error);
+        for (spec, result) in specs.iter().zip(self.requests.remove_addresses(specs)) {
+            match result {
+                Ok(()) => self.expect_farewell(spec),
+                Err(error) => self.trouble(error),
+            }
         }
+    }
+
+    /// The kernel will tell us of a removal that we asked for.
+    pub(super) fn expect_farewell(&mut self, spec: &AddressSpec) {
+        *self.farewells.entry((spec.index, spec.ip, spec.prefix_len)).or_default() += 1;
+    }
+
+    /// Router `id` has no claim to the address any more; false when it is another router's by now.
+    pub(super) fn disown(&mut self, id: RouterId, spec: &AddressSpec) -> bool {
+        let key = (spec.index, spec.ip);
+        let ours = self.owners.get(&key).is_none_or(|(owner, _)| *owner == id);
+        if ours {
+            self.owners.remove(&key);
+        }
+        ours
     }
 
     pub(super) fn index_slots(&mut self, id: RouterId) {

@@ -35,8 +35,6 @@ pub(super) struct Slot {
     pub(super) keep: bool,
     /// The kernel refused it; tried again on the next sweep.
     pub(super) refused: bool,
-    /// Own removals whose notification is still to come.
-    pub(super) farewells: u32,
 }
 
 /// A router's addresses.
@@ -185,7 +183,6 @@ impl Slot {
             present: false,
             keep: false,
             refused: false,
-            farewells: 0,
         }
     }
 }

@@ -51,7 +51,10 @@ impl Hands {
                 self.address_added(address);
             }
             Kernel::AddressRemoved { address, sender } => self.address_removed(&address, sender),
-            Kernel::Overrun => self.list_all(),
+            Kernel::Overrun => {
+                self.farewells.clear(); // their echoes are lost
+                self.list_all();
+            }
         }
     }
 
@@ -67,18 +70,18 @@ impl Hands {
     }
 
     pub(super) fn address_removed(&mut self, address: &AddressEntry, sender: Option<u32>) {
+        let ours = sender == Some(self.requests.port_id());
+        let is_echo = ours && self.take_farewell(address);
         let Some((id, number)) = self.owners.get(&(address.index, address.ip)).copied() else {
             return self.interfaces.address_removed(address.index, address.ip);
         };
-        let ours = sender == Some(self.requests.port_id());
+        if is_echo {
+            return;
+        }
         let Some(holding) = self.holdings.get_mut(&id) else { return };
         let want = holding.want;
         let Some(slot) = holding.slots.get_mut(number) else { return };
         if slot.spec.prefix_len != address.prefix_len {
-            return;
-        }
-        if ours && slot.farewells > 0 {
-            slot.farewells -= 1; // the echo of our own removal
             return;
         }
         if std::mem::take(&mut slot.present) && want == Want::Present {
@@ -88,13 +91,25 @@ impl Hands {
         }
     }
 
+    /// Whether this is the notification of a removal that we asked for.
+    fn take_farewell(&mut self, address: &AddressEntry) -> bool {
+        let key = (address.index, address.ip, address.prefix_len);
+        let Some(count) = self.farewells.get_mut(&key) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            self.farewells.remove(&key);
+        }
+        true
+    }
+
     /// An interface number means nothing any more: whatever was on it is gone.
     pub(super) fn interface_lost(&mut self, index: u32) {
         self.announcer.forget(index);
         self.owners.retain(|(of, _), _| *of != index);
+        self.farewells.retain(|(of, _, _), _| *of != index);
         for holding in self.holdings.values_mut() {
             for slot in holding.slots.iter_mut().filter(|slot| slot.spec.index == index) {
-                (slot.spec.index, slot.present, slot.keep, slot.farewells) = (0, false, false, 0);
+                (slot.spec.index, slot.present, slot.keep) = (0, false, false);
             }
         }
     }
@@ -135,7 +150,7 @@ impl Hands {
         let before: Vec<_> = self.missing_slots();
         for holding in self.holdings.values_mut() {
             for slot in &mut holding.slots {
-                (slot.present, slot.farewells) = (false, 0);
+                slot.present = false;
             }
         }
         for address in &addresses {
@@ -147,12 +162,18 @@ impl Hands {
 
     /// Gives every slot the present number of its interface.
     pub(super) fn resolve_all(&mut self) {
-        self.owners.clear();
+        // Who had an address keeps it: two routers name the same one while it moves between them.
+        let before = std::mem::take(&mut self.owners);
         for (id, holding) in &mut self.holdings {
             for (number, slot) in holding.slots.iter_mut().enumerate() {
                 slot.spec.index = self.interfaces.link(&slot.dev).map_or(0, |link| link.index);
                 if slot.spec.index != 0 {
-                    self.owners.insert((slot.spec.index, slot.spec.ip), (*id, number));
+                    let key = (slot.spec.index, slot.spec.ip);
+                    if before.get(&key).is_some_and(|(owner, _)| owner == id) {
+                        self.owners.insert(key, (*id, number));
+                    } else {
+                        self.owners.entry(key).or_insert((*id, number));
+                    }
                 }
             }
         }
@@ -174,6 +195,10 @@ impl Hands {
             let Some(holding) = self.holdings.get_mut(id) else { continue };
             let Some(slot) = holding.slots.get(*number).filter(|slot| !slot.present) else { continue };
             let address = slot.spec.ip;
+            let owner = self.owners.get(&(slot.spec.index, address));
+            if owner.is_some_and(|(owner, _)| owner != id) {
+                continue; // not gone: another router's by now
+            }
             holding.vanished.get_or_insert(Vanished { address, count: 0, sender: None }).count += 1;
             self.enqueue(*id);
         }
@@ -191,7 +216,10 @@ impl Hands {
                         && address.protocol == PROTOCOL_MARK
                         && address.label.split(':').next() == Some(&leftover.interface)
                 })?;
-                (!self.owners.contains_key(&(found.index, found.ip))).then(|| AddressSpec::of(found))
+                let owner = self.owners.get(&(found.index, found.ip));
+                let slot = owner.and_then(|(id, number)| self.holdings.get(id)?.slots.get(*number));
+                let wanted = slot.is_some_and(|slot| slot.spec.prefix_len == found.prefix_len);
+                (!wanted).then(|| AddressSpec::of(found))
             })
             .collect();
         if let Some(first) = stale.first() {

@@ -94,7 +94,8 @@ impl Hands {
             }
             (Step::Remove, Ok(())) => {
                 slot.present = false;
-                slot.farewells += 1;
+                let spec = slot.spec.clone();
+                self.expect_farewell(&spec);
             }
             (Step::Remove, Err(error)) => holding.refusals.push(error),
         }
@@ -135,7 +136,7 @@ impl Hands {
     pub(super) fn forget(&mut self, id: RouterId) {
         if let Some(holding) = self.holdings.remove(&id) {
             for slot in holding.slots {
-                self.owners.remove(&(slot.spec.index, slot.spec.ip));
+                self.disown(id, &slot.spec);
             }
         }
     }

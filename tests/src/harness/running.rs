@@ -42,7 +42,10 @@ impl<'a> Running<'a> {
     /// Writes another configuration and asks for it to be read.
     pub fn reload(&self, config: impl ToString) -> Result<()> {
         let file = self.config();
-        fs::write(&file, config.to_string()).with_context(|| file.display().to_string())?;
+        // Whole or not at all: the agent may be reading for an earlier request.
+        let fresh = self.host.directory().join("keepalived.conf.new");
+        let written = fs::write(&fresh, config.to_string()).and_then(|()| fs::rename(&fresh, &file));
+        written.with_context(|| file.display().to_string())?;
         self.process.signal(Signal::SIGHUP)
     }
 

@@ -13,7 +13,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_killed_masters_addresses_stay_and_the_peer_takes_over", killed);
     suite.trial("killed_and_started_again_adopts_without_a_change", adopts);
     suite.trial("killed_then_started_with_less_cleans_what_is_stale", stale_is_cleaned);
-    suite.trial("three_hundred_instances_start_and_stop", three_hundred);
+    suite.trial("three_hundred_instances_start_crash_return_and_stop", three_hundred);
 }
 
 fn stop_hands_over() -> Result<()> {
@@ -125,8 +125,17 @@ fn three_hundred() -> Result<()> {
             Ok(addresses.iter().filter(|address| address.cidr.ip.octets()[2] == 1).count())
         };
         let all = usize::from(EACH) * 2;
+        let lacking = std::cell::Cell::new(false);
         let master = Running::start(lab.host("left")?, text(150))?;
         wait_for("300 addresses on left", LIMIT, || count("left").is_ok_and(|found| found == all))?;
+        master.kill()?;
+        let master = Running::start(lab.host("left")?, text(150))?;
+        wait_for("300 masters again", LIMIT, || {
+            lacking.set(lacking.get() || count("left").is_ok_and(|found| found < all));
+            master.lines(&["-> Master"]).len() == all
+        })?;
+        ensure!(!lacking.get() && count("left")? == all, "addresses left while their agent came back");
+        master.never_logged(&["stale"])?;
         let backup = Running::start(lab.host("right")?, text(100))?;
         wait_for("300 backups", LIMIT, || backup.lines(&["-> Backup"]).len() == all)?;
         master.stop()?;

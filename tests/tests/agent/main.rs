@@ -5,6 +5,7 @@
 //! | [`split`], [`election`] | who rules: partitions, priorities, ties, delays |
 //! | [`leaving`] | stop, crash, return, many at once |
 //! | [`upsets`], [`links`] | addresses taken away; interfaces that go and come |
+//! | [`moves`] | addresses that change hands within a node |
 //! | [`settings`], [`announce`] | addresses, groups and sources as configured; gratuitous ARP |
 //! | [`packets`] | forged, broken and foreign adverts |
 //! | [`reload`], [`command`] | SIGHUP; the command line, exit statuses, logs |
@@ -16,6 +17,7 @@ mod command;
 mod election;
 mod leaving;
 mod links;
+mod moves;
 mod packets;
 mod reload;
 mod settings;
@@ -33,6 +35,7 @@ fn main() {
     packets::trials(&mut suite);
     upsets::trials(&mut suite);
     links::trials(&mut suite);
+    moves::trials(&mut suite);
     settings::trials(&mut suite);
     reload::trials(&mut suite);
     command::trials(&mut suite);
