@@ -17,6 +17,7 @@
 
 mod read;
 mod router;
+mod rules;
 mod table;
 
 use crate::diag::{Diagnostic, Severity};
@@ -24,6 +25,7 @@ use crate::findings::Findings;
 use crate::model::{Agent, Config, Global};
 use crate::{Loaded, source::Source};
 use read::Layers;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use table::Table;
 
@@ -96,6 +98,7 @@ fn take_base(
 }
 
 fn lower(config: &mut Config, layers: &Layers, findings: &Findings) {
+    let known = rules::known(&config.routers);
     let mut root = layers.merged(findings);
     if let Some(table) = root.table("agent") {
         agent(table, &mut config.agent);
@@ -108,31 +111,36 @@ fn lower(config: &mut Config, layers: &Layers, findings: &Findings) {
         }
     }
     if let Some(mut routers) = root.table("virtual_router") {
-        for key in layers.router_keys() {
-            if let Some(table) = routers.table(key) {
-                one_router(table, config);
-            }
-        }
+        // One after the other: a table knows the errors since it was begun.
+        let tables = layers.router_keys().iter().filter_map(|key| routers.table(key));
+        lay_over(tables, layers.router_keys(), config);
     }
-    router::check(config, layers, findings);
+    rules::check(config, &known, layers, findings);
 }
 
-/// Reads one virtual router over the one of the same name, or as a new one.
-fn one_router(table: Table<'_>, config: &mut Config) {
-    let name = table.name().to_owned();
-    let place = config.routers.iter().position(|router| router.name.eq_ignore_ascii_case(&name));
-    let base = place.map(|place| config.routers[place].clone());
-    config.refused.retain(|refused| !refused.name.eq_ignore_ascii_case(&name));
-    match (router::router(table, base, config.global.mcast_group), place) {
-        (Ok(router), Some(place)) => config.routers[place] = router,
-        (Ok(router), None) => config.routers.push(router),
-        (Err(refused), place) => {
-            if let Some(place) = place {
-                config.routers.remove(place);
+/// Reads each virtual router over the one of the same name, or as a new one.
+fn lay_over<'a>(tables: impl Iterator<Item = Table<'a>>, keys: &[String], config: &mut Config) {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for (place, router) in config.routers.iter().enumerate() {
+        places.entry(router.name.to_ascii_lowercase()).or_insert(place);
+    }
+    let written: HashSet<&str> = keys.iter().map(String::as_str).collect();
+    config.refused.retain(|refused| !written.contains(refused.name.to_ascii_lowercase().as_str()));
+    let mut broken = HashSet::new();
+    for table in tables {
+        let place = places.get(&table.name().to_ascii_lowercase()).copied();
+        let base = place.map(|place| config.routers[place].clone());
+        match (router::router(table, base, config.global.mcast_group), place) {
+            (Ok(router), Some(place)) => config.routers[place] = router,
+            (Ok(router), None) => config.routers.push(router),
+            (Err(refused), place) => {
+                broken.extend(place);
+                config.refused.push(refused);
             }
-            config.refused.push(refused);
         }
     }
+    let mut at = 0..;
+    config.routers.retain(|_| at.next().is_none_or(|at| !broken.contains(&at)));
 }
 
 fn agent(mut table: Table<'_>, agent: &mut Agent) {

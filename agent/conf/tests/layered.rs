@@ -281,9 +281,7 @@ fn one_vrid_on_one_interface_is_one_router() {
     let loaded = load(&files(&format!("{VI_1}{}", VI_1.replace("VI_1", "VI_2").replace(".80", ".81"))));
     assert_eq!(
         findings(&loaded),
-        [
-            "duplicate-vrid 9:8 virtual router `VI_2` has VRID 51 on eth0, as `VI_1` has (a VRID names one virtual router on an interface)"
-        ]
+        ["duplicate-vrid 9:8 virtual router `VI_2` is not run: VRID 51 on eth0 belongs to `VI_1` already"]
     );
     assert_eq!((loaded.config.routers.len(), loaded.config.refused.len()), (1, 1));
 }
@@ -391,7 +389,7 @@ fn a_router_named_by_a_number_or_oddly() {
 fn an_overlay_changes_what_it_names_and_nothing_else() {
     let base = load(&files(&format!(
         "{VI_1}priority = 200\nauth_pass = \"x\"\n{}",
-        VI_1.replace("VI_1", "B").replace("51", "52")
+        VI_1.replace("VI_1", "B").replace("51", "52").replace(".80", ".81")
     )));
     let before = base.config.clone();
     let source = Memory::new(
@@ -410,6 +408,20 @@ fn an_overlay_changes_what_it_names_and_nothing_else() {
     expected.routers[0].priority = Priority::from_wire(50);
     expected.routers[1].priority = Priority::from_wire(7);
     assert_eq!(loaded.config, expected);
+}
+
+/// What the base's own front end has said is not said again; what a layer brings about is.
+#[test]
+fn an_overlay_repeats_nothing_and_sees_what_it_causes() {
+    let twin = VI_1.replace("VI_1", "B").replace("51", "52");
+    let base = load(&files(&format!("{VI_1}{twin}")));
+    assert_eq!(base.diagnostics.len(), 1, "{:?}", findings(&base));
+    let quiet = layered::overlay(base.clone(), Path::new("/o.toml"), &Memory::new("/o.toml", ""));
+    assert_eq!(quiet.diagnostics.len(), 1, "{:?}", findings(&quiet));
+    let text = "[[virtual_router]]\nname = \"b\"\nvrid = 51\nsource = \"192.0.2.80\"\n";
+    let loud = layered::overlay(base, Path::new("/o.toml"), &Memory::new("/o.toml", text));
+    assert_eq!(loud.diagnostics.last().map(|found| found.code), Some("duplicate-vrid"));
+    assert_eq!((loud.config.routers.len(), loud.config.refused.len()), (1, 1));
 }
 
 #[test]

@@ -41,6 +41,11 @@ impl Statement {
         self.words.get(1..).unwrap_or_default()
     }
 
+    /// Where its value is written, or the keyword when it has none.
+    pub(super) fn value_span(&self) -> Option<&Span> {
+        self.params().first().or(self.words.first()).map(|word| &word.span)
+    }
+
     /// Keyword and first parameter, as people name a block.
     pub(super) fn title(&self) -> String {
         let words: Vec<&str> = self.words.iter().take(3).map(|word| word.text.as_str()).collect();

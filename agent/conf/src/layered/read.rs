@@ -6,7 +6,11 @@ use crate::findings::Findings;
 use crate::render::mask;
 use crate::source::Source;
 use config::{Map, Value, ValueKind};
-use std::{collections::BTreeMap, ops::Range, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+    path::Path,
+};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -57,6 +61,7 @@ pub(super) struct Layers {
     places: Places,
     /// Keys (names in lower case) of the virtual routers, in the order written.
     routers: Vec<String>,
+    seen: HashSet<String>,
 }
 
 impl Layers {
@@ -145,7 +150,7 @@ impl Layers {
     }
 
     fn see_router(&mut self, key: &str) {
-        if !self.routers.iter().any(|known| known == key) {
+        if self.seen.insert(key.to_owned()) {
             self.routers.push(key.to_owned());
         }
     }

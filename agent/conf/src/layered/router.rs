@@ -1,17 +1,13 @@
-//! `[[virtual_router]]` into a [`VirtualRouter`], and the rules between routers.
+//! `[[virtual_router]]` into a [`VirtualRouter`].
 
-use super::read::Layers;
 use super::table::Table;
-use crate::diag::{Diagnostic, Severity};
-use crate::findings::Findings;
-use crate::model::{
-    Accept, Address, Authentication, Config, Garp, InitialState, Preemption, Refused, VirtualRouter,
-};
+use crate::diag::Severity;
+use crate::model::{Accept, Address, Authentication, Garp, InitialState, Preemption, Refused, VirtualRouter};
 use crate::notation::{broadcast, is_host, is_interface_name, is_label, prefixed, scope};
 use config::ValueKind;
 use hacluster_core::{interval::Seconds, priority::Priority, time::Duration, vrid::Vrid};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::HashSet,
     net::{IpAddr, Ipv4Addr},
 };
 
@@ -54,8 +50,6 @@ pub(super) const GARP_KEYS: [&str; 7] = [
 /// Keys of an address written as a table.
 const ADDRESS_KEYS: [&str; 8] =
     ["ip", "dev", "label", "scope", "broadcast", "peer", "no_prefix_route", "no_track"];
-/// Addresses one advert can carry.
-const ADDRESSES_MAX: usize = 255;
 /// Longest delay of preemption and gratuitous ARP, in seconds.
 const DELAY_MAX_SECS: u64 = 1000;
 /// Longest period of `master_refresh`, in seconds.
@@ -115,10 +109,10 @@ pub(super) fn router(
     }
     flags(&mut table, &mut router);
     table.finish(&KEYS);
-    address_rules(&table, &router);
     if table.has_errors() {
         return Err(Refused { name, reason: "what is written of it has errors".into() });
     }
+    drop_repeated(&table, &mut router);
     Ok(router)
 }
 
@@ -303,46 +297,19 @@ fn interface_name(text: &str) -> Option<String> {
     is_interface_name(text).then(|| text.to_owned())
 }
 
-fn address_rules(table: &Table<'_>, router: &VirtualRouter) {
-    let count = router.addresses.len();
-    if count > ADDRESSES_MAX {
-        let message = format!("{count} addresses: an advert can carry {ADDRESSES_MAX}");
-        table.report(Severity::Error, "too-many-addresses", "addresses", message, "move some to `excluded`");
-    }
-    if count == 0 && router.excluded.is_empty() && !table.has_errors() {
-        let message =
-            format!("virtual router `{}` has no address: it elects a master of nothing", router.name);
-        table.report(Severity::Warning, "no-address", "addresses", message, "");
-    }
-    let mut seen = BTreeSet::new();
-    for address in router.addresses.iter().chain(&router.excluded) {
-        if !seen.insert(address.ip) {
-            let message = format!("{} is written twice in virtual router `{}`", address.ip, router.name);
-            table.report(Severity::Warning, "duplicate-address", "addresses", message, "");
-        }
-    }
-}
-
-/// Refuses every router whose VRID another one before it already has on the same interface.
-pub(super) fn check(config: &mut Config, layers: &Layers, findings: &Findings) {
-    let mut seen: BTreeMap<(String, Vrid), String> = BTreeMap::new();
-    let mut kept = Vec::new();
-    for router in std::mem::take(&mut config.routers) {
-        let (interface, vrid) = (&router.interface, router.vrid);
-        if let Some(first) = seen.get(&(interface.clone(), vrid)) {
-            let message =
-                format!("virtual router `{}` has VRID {vrid} on {interface}, as `{first}` has", router.name);
-            let mut diagnostic = Diagnostic::new(Severity::Error, "duplicate-vrid", message.clone());
-            let path = format!("virtual_router.{}.vrid", router.name.to_ascii_lowercase());
-            if let Some(place) = layers.place(&path) {
-                diagnostic = diagnostic.at(&place.value);
+/// What is written twice counts once.
+fn drop_repeated(table: &Table<'_>, router: &mut VirtualRouter) {
+    let mut seen = HashSet::new();
+    let VirtualRouter { name, addresses, excluded, .. } = router;
+    for list in [addresses, excluded] {
+        list.retain(|address| {
+            let first = seen.insert((address.ip, address.dev.clone()));
+            if !first {
+                let message = format!("{} is written twice in virtual router `{name}`", address.ip);
+                let label = "the first one counts";
+                table.report(Severity::Warning, "duplicate-address", "addresses", message, label);
             }
-            findings.push(diagnostic.label("a VRID names one virtual router on an interface"));
-            config.refused.push(Refused { name: router.name, reason: message });
-            continue;
-        }
-        seen.insert((router.interface.clone(), router.vrid), router.name.clone());
-        kept.push(router);
+            first
+        });
     }
-    config.routers = kept;
 }

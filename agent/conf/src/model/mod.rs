@@ -3,6 +3,7 @@
 //! Front ends (`keepalived`, `layered`) produce it; the agent and, later, `haclusterctl` read it.
 //! Nothing in it depends on the text it came from.
 
+pub(crate) mod validate;
 pub mod vrrp;
 
 pub use vrrp::{

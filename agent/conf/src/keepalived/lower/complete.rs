@@ -5,12 +5,10 @@ use super::global::Globals;
 use super::instance::Draft;
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::{Findings, show};
+use crate::model::validate::owner_as_backup;
 use crate::model::{Accept, Authentication, Garp, InitialState, Preemption, VirtualRouter};
 use crate::notation::is_interface_name;
 use hacluster_core::{interval::Seconds, priority::Priority, time::Duration, vrid::Vrid};
-
-/// Longer intervals are legal, but a crash stays unnoticed for over a minute and a half.
-const SLOW_SECONDS: u8 = 30;
 
 struct Completion<'a, 'b> {
     draft: &'a Draft<'a>,
@@ -21,7 +19,7 @@ struct Completion<'a, 'b> {
 /// Decides what runs.
 pub(super) fn complete(
     mut draft: Draft<'_>,
-    globals: &Globals,
+    globals: &Globals<'_>,
     findings: &Findings,
 ) -> Result<VirtualRouter, Refusal> {
     if let (Some(at), false) = (&globals.version3, draft.version2) {
@@ -43,7 +41,6 @@ pub(super) fn complete(
     let advert_interval = completion.interval();
     let authentication = completion.authentication();
     let accept = completion.accept(priority);
-    completion.traps(globals);
     let (own, all) = (draft.switches, globals.switches);
     Ok(VirtualRouter {
         name: draft.name.text.clone(),
@@ -55,7 +52,7 @@ pub(super) fn complete(
         preemption,
         authentication,
         mcast_group: draft.mcast_group.unwrap_or(globals.model.mcast_group),
-        source: draft.source.as_ref().map(|(ip, _)| *ip),
+        source: draft.source,
         garp: garp(&draft, globals, strict),
         down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
         lower_prio_no_advert: own.lower_prio_no_advert.or(all.lower_prio_no_advert).unwrap_or(strict),
@@ -98,7 +95,7 @@ fn required(draft: &Draft<'_>) -> Result<(String, Vrid), Refusal> {
     Err(Refusal::new("no-vrid", reason, Some(at), note))
 }
 
-fn garp(draft: &Draft<'_>, globals: &Globals, strict: bool) -> Garp {
+fn garp(draft: &Draft<'_>, globals: &Globals<'_>, strict: bool) -> Garp {
     let (own, all, standard) = (draft.garp, globals.garp, Garp::default());
     let single = globals.min_garp;
     let master_delay =
@@ -148,12 +145,7 @@ impl Completion<'_, '_> {
         let priority = Priority::configured(number).unwrap_or(Priority::DEFAULT);
         let state = match state {
             Some((InitialState::Backup, at)) if priority.is_owner() => {
-                self.warn(
-                    "owner-backup",
-                    "BACKUP with priority 255 starts as MASTER: the owner of the addresses always rules",
-                    &at,
-                    "write a priority below 255 for a backup",
-                );
+                self.findings.push(owner_as_backup().at(&at));
                 InitialState::Master
             }
             Some((InitialState::Master, at)) if self.strict && !priority.is_owner() => {
@@ -215,11 +207,6 @@ impl Completion<'_, '_> {
             let message = format!("VRRPv2 counts whole seconds: `advert_int` becomes {seconds}");
             let note = "keepalived rounds the same way; all nodes must have the same interval, or each becomes master";
             self.warn("rounded-interval", message, &at, note);
-        }
-        if rounded >= SLOW_SECONDS {
-            let message =
-                format!("a dead master is noticed only after more than {} seconds", 3 * u64::from(rounded));
-            self.findings.push(Diagnostic::new(Severity::Hint, "slow-failover", message).at(&at));
         }
         Seconds::new(rounded).unwrap_or(Seconds::ONE)
     }
@@ -285,30 +272,5 @@ impl Completion<'_, '_> {
             });
         }
         Accept::No
-    }
-
-    fn traps(&mut self, globals: &Globals) {
-        let draft = self.draft;
-        let name = draft.name.span.clone();
-        if draft.addresses.is_empty() && !draft.no_addresses_wanted {
-            let message = format!("`{}` has no virtual address", show(&draft.name.text));
-            self.warn("no-address", message, &name, "it takes part in the election and holds nothing");
-        }
-        if draft.down_timer_adverts.or(globals.down_timer_adverts) == Some(1) {
-            let at = draft.down_timer_at.clone().unwrap_or_else(|| name.clone());
-            self.warn(
-                "short-dead-time",
-                "one lost advert is enough for two masters",
-                &at,
-                "allow at least 2 adverts to be missed; all nodes must agree",
-            );
-        }
-        if let Some((ip, at)) = &draft.source
-            && draft.addresses.iter().chain(&draft.excluded).any(|address| address.ip == *ip)
-        {
-            let message =
-                format!("the source {ip} is one of the virtual addresses: a backup does not have it");
-            self.warn("virtual-source", message, at, "write an address that always stays on this node");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! `global_defs`: settings of the process, and defaults of every virtual router.
 
 use super::super::parser::Statement;
+use super::Places;
 use super::values::{group, number, span_of_time, switch, wrong};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::Findings;
@@ -15,7 +16,8 @@ const MAX_REFRESH: u64 = 86_400;
 
 /// All `global_defs` blocks together; later lines win.
 #[derive(Default)]
-pub(super) struct Globals {
+pub(super) struct Globals<'a> {
+    pub(super) places: Places<'a>,
     pub(super) agent: Agent,
     pub(super) model: Global,
     pub(super) garp: Garp,
@@ -113,7 +115,7 @@ impl Switches {
 }
 
 /// Reads every `global_defs` block.
-pub(super) fn read(top: &[Statement], findings: &Findings) -> Globals {
+pub(super) fn read<'a>(top: &'a [Statement], findings: &Findings) -> Globals<'a> {
     let mut globals = Globals::default();
     let blocks = top.iter().filter(|statement| statement.keyword() == "global_defs");
     for statement in blocks.filter_map(|statement| statement.block.as_ref()).flatten() {
@@ -122,9 +124,10 @@ pub(super) fn read(top: &[Statement], findings: &Findings) -> Globals {
     globals
 }
 
-impl Globals {
-    fn line(&mut self, statement: &Statement, findings: &Findings) {
+impl<'a> Globals<'a> {
+    fn line(&mut self, statement: &'a Statement, findings: &Findings) {
         let keyword = statement.keyword();
+        self.places.values.extend(statement.value_span().map(|at| (keyword, at)));
         let short = keyword.strip_prefix("vrrp_").unwrap_or_default();
         if self.garp.read(short, statement, findings) || self.switches.read(short, statement, findings) {
             return;

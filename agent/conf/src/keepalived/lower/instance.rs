@@ -1,12 +1,13 @@
 //! `vrrp_instance` as written: values read, nothing decided.
 
 use super::super::parser::{Statement, Word};
-use super::Refusal;
 use super::address::{self, Line};
 use super::global::{Garp, MAX_TIMER, Switches};
 use super::values::{group, number, span_of_time, switch, wrong};
+use super::{Places, Refusal};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::Findings;
+use crate::model::validate::ADDRESSES_MAX;
 use crate::model::{Address, Authentication, InitialState};
 use crate::notation::is_host;
 use crate::suggest::nearest;
@@ -17,6 +18,7 @@ use std::net::Ipv4Addr;
 /// A virtual router as far as it is written; later lines win.
 pub(super) struct Draft<'a> {
     pub(super) name: &'a Word,
+    pub(super) places: Places<'a>,
     pub(super) interface: Option<&'a Word>,
     pub(super) vrid: Option<&'a Word>,
     pub(super) state: Option<(InitialState, Span)>,
@@ -31,7 +33,7 @@ pub(super) struct Draft<'a> {
     pub(super) addresses: Vec<Address>,
     pub(super) excluded: Vec<Address>,
     seen: HashSet<(Ipv4Addr, Option<String>)>,
-    pub(super) source: Option<(Ipv4Addr, Span)>,
+    pub(super) source: Option<Ipv4Addr>,
     pub(super) mcast_group: Option<Ipv4Addr>,
     pub(super) nopreempt: Option<Span>,
     pub(super) preempt_delay: Option<(Duration, Span)>,
@@ -39,11 +41,9 @@ pub(super) struct Draft<'a> {
     /// VRRPv2 is asked for in so many words.
     pub(super) version2: bool,
     pub(super) accept: Option<(bool, Span)>,
-    pub(super) no_addresses_wanted: bool,
     pub(super) garp: Garp,
     pub(super) switches: Switches,
     pub(super) down_timer_adverts: Option<u8>,
-    pub(super) down_timer_at: Option<Span>,
     pub(super) dont_track_primary: bool,
     pub(super) promote_secondaries: bool,
     /// The first thing that would change the packets and is not in force.
@@ -54,6 +54,7 @@ impl<'a> Draft<'a> {
     fn new(name: &'a Word) -> Self {
         Self {
             name,
+            places: Places { name: Some(&name.span), ..Places::default() },
             interface: None,
             vrid: None,
             state: None,
@@ -73,11 +74,9 @@ impl<'a> Draft<'a> {
             strict: None,
             version2: false,
             accept: None,
-            no_addresses_wanted: false,
             garp: Garp::default(),
             switches: Switches::default(),
             down_timer_adverts: None,
-            down_timer_at: None,
             dont_track_primary: false,
             promote_secondaries: false,
             refusal: None,
@@ -94,6 +93,7 @@ pub(super) fn read<'a>(statement: &'a Statement, findings: &Findings) -> Draft<'
     let mut draft = Draft::new(statement.params().first().unwrap_or(&statement.words[0]));
     for line in statement.block.iter().flatten() {
         let keyword = line.keyword();
+        draft.places.values.extend(line.value_span().map(|at| (keyword, at)));
         let known = draft.garp.read(keyword, line, findings)
             || draft.switches.read(keyword, line, findings)
             || draft.flag(line)
@@ -113,7 +113,7 @@ impl<'a> Draft<'a> {
             "preempt" => self.nopreempt = None,
             "dont_track_primary" => self.dont_track_primary = true,
             "promote_secondaries" => self.promote_secondaries = true,
-            "no_virtual_ipaddress" => self.no_addresses_wanted = true,
+            "no_virtual_ipaddress" => {}
             "accept" => self.accept = at.map(|at| (true, at)),
             "no_accept" => self.accept = at.map(|at| (false, at)),
             _ => return false,
@@ -198,9 +198,9 @@ impl<'a> Draft<'a> {
             "virtual_ipaddress" => self.list(line, false, findings),
             "virtual_ipaddress_excluded" => self.list(line, true, findings),
             "mcast_src_ip" | "unicast_src_ip" => {
-                let Some((word, at)) = first.zip(at) else { return };
+                let Some(word) = first else { return };
                 match word.text.parse().ok().filter(is_host) {
-                    Some(ip) => self.source = Some((ip, at)),
+                    Some(ip) => self.source = Some(ip),
                     None => wrong(
                         findings,
                         line.keyword(),
@@ -217,7 +217,6 @@ impl<'a> Draft<'a> {
             }
             "strict_mode" => self.strict = switch(findings, line).or(self.strict),
             "down_timer_adverts" => {
-                self.down_timer_at = at;
                 self.down_timer_adverts = number(findings, line, 1..=100, "3 is used").map(|n| n as u8);
             }
             "version" => match (first.map(|word| word.text.as_str()), at) {
@@ -302,16 +301,16 @@ impl<'a> Draft<'a> {
         self.password_at = Some(at.clone());
     }
 
-    fn list(&mut self, block: &Statement, excluded: bool, findings: &Findings) {
+    fn list(&mut self, block: &'a Statement, excluded: bool, findings: &Findings) {
         for entry in block.block.iter().flatten() {
-            let Some(at) = entry.words.first().map(|word| word.span.clone()) else { continue };
+            let Some(at) = entry.words.first().map(|word| &word.span) else { continue };
             match address::line(entry, findings) {
                 Line::Nothing => {}
-                Line::Vmac(at) => {
+                Line::Vmac(vmac_at) => {
                     self.refuse(
                         "refused-vmac",
                         "virtual MAC addresses are not in force yet",
-                        &at,
+                        &vmac_at,
                         "clients would see another MAC address",
                     );
                 }
@@ -319,7 +318,7 @@ impl<'a> Draft<'a> {
                     self.refuse(
                         "refused-ipv6",
                         "IPv6 addresses are not in force yet",
-                        &at,
+                        at,
                         "VRRPv2 carries IPv4 only, so its neighbours speak version 3",
                     );
                 }
@@ -329,7 +328,7 @@ impl<'a> Draft<'a> {
                         "mixed-family",
                         "IPv6 addresses are not in force yet: this one is dropped",
                     )
-                    .at(&at)
+                    .at(at)
                     .note("one virtual router advertises addresses of one family"),
                 ),
                 Line::V4(address) if !self.seen.insert((address.ip, address.dev.clone())) => findings.push(
@@ -338,18 +337,25 @@ impl<'a> Draft<'a> {
                         "duplicate-address",
                         format!("{} is written twice: the first one counts", address.ip),
                     )
-                    .at(&at),
+                    .at(at),
                 ),
-                Line::V4(address) if excluded => self.excluded.push(address),
-                Line::V4(_) if self.addresses.len() == 255 => {
-                    let message = "an advert carries at most 255 addresses: this one is dropped";
+                Line::V4(address) if excluded => {
+                    self.excluded.push(address);
+                    self.places.excluded.push(at);
+                }
+                Line::V4(_) if self.addresses.len() == ADDRESSES_MAX => {
+                    let message =
+                        format!("an advert carries at most {ADDRESSES_MAX} addresses: this one is dropped");
                     findings.push(
                         Diagnostic::new(Severity::Error, "too-many-addresses", message)
-                            .at(&at)
+                            .at(at)
                             .label("move it to `virtual_ipaddress_excluded`"),
                     );
                 }
-                Line::V4(address) => self.addresses.push(address),
+                Line::V4(address) => {
+                    self.addresses.push(address);
+                    self.places.addresses.push(at);
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   tree -> global::read -> Globals -.
-//!   tree -> instance::read -> Draft -+-> complete -> VirtualRouter | Refused -> across (neighbours)
+//!   tree -> instance::read -> Draft -+-> complete -> VirtualRouter | Refused -> model::validate
 //! ```
 
 mod address;
@@ -14,35 +14,36 @@ mod values;
 use super::parser::Statement;
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::{Findings, show};
-use crate::model::{Config, Refused, VirtualRouter};
-use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use crate::model::validate::{self, About, Remark};
+use crate::model::{Config, Refused};
+use global::Globals;
+use std::collections::HashSet;
 
 /// Builds the model of what is written.
 pub(super) fn lower(top: &[Statement], findings: &Findings) -> Config {
     let globals = global::read(top, findings);
     let mut config =
         Config { agent: globals.agent.clone(), global: globals.model.clone(), ..Config::default() };
-    let mut neighbours = Neighbours::default();
+    let mut names = HashSet::new();
+    let mut places = Vec::new();
     let mut written = 0;
     for statement in top.iter().filter(|statement| statement.keyword() == "vrrp_instance") {
         written += 1;
         let name = statement.params().first().map_or("", |word| &word.text);
-        let at = statement.params().first().or(statement.words.first()).map(|word| &word.span);
-        let made = neighbours.name(name, at).and_then(|()| {
-            let draft = instance::read(statement, findings);
-            let router = complete::complete(draft, &globals, findings)?;
-            neighbours.vrid(&router, at)?;
-            Ok(router)
+        let made = check_name(name, statement, &mut names).and_then(|()| {
+            let mut draft = instance::read(statement, findings);
+            let place = std::mem::take(&mut draft.places);
+            Ok((complete::complete(draft, &globals, findings)?, place))
         });
         match made {
-            Ok(router) => {
-                neighbours.addresses(&router, at, findings);
+            Ok((router, place)) => {
                 config.routers.push(router);
+                places.push(place);
             }
             Err(refusal) => config.refused.push(refusal.report(name, findings)),
         }
     }
+    validate(&mut config, &places, &globals, findings);
     if written > 0 && config.routers.is_empty() {
         let message = "none of the virtual routers written here can run";
         findings.push(Diagnostic::new(Severity::Fatal, "nothing-runs", message));
@@ -51,6 +52,78 @@ pub(super) fn lower(top: &[Statement], findings: &Findings) -> Config {
         findings.push(Diagnostic::new(Severity::Warning, "no-virtual-router", message));
     }
     config
+}
+
+/// Names must be there, and differ.
+fn check_name<'a>(name: &'a str, statement: &Statement, names: &mut HashSet<&'a str>) -> Result<(), Refusal> {
+    let at = statement.params().first().or(statement.words.first()).map(|word| &word.span);
+    if name.is_empty() {
+        let note = "write `vrrp_instance NAME {`";
+        return Err(Refusal::new("missing-parameter", "it has no name", at, note));
+    }
+    if !names.insert(name) {
+        let reason = "another one above has the same name";
+        let note = "the first one runs, as with keepalived; give this one a name of its own";
+        return Err(Refusal::new("duplicate-name", reason, at, note));
+    }
+    Ok(())
+}
+
+/// Says what the rules of the model find, where it is written, and takes out what they refuse.
+fn validate(config: &mut Config, places: &[Places<'_>], globals: &Globals<'_>, findings: &Findings) {
+    let mut refused = HashSet::new();
+    for Remark { router, about, mut finding, refusal } in validate::check(&config.routers) {
+        let place = &places[router];
+        if finding.code == "no-address" && place.written("no_virtual_ipaddress").is_some() {
+            continue;
+        }
+        finding.span = place.of(about, globals).cloned();
+        findings.push(finding);
+        if let Some(reason) = refusal {
+            refused.insert(router);
+            config.refused.push(Refused { name: config.routers[router].name.clone(), reason });
+        }
+    }
+    let mut at = 0..;
+    config.routers.retain(|_| at.next().is_none_or(|at| !refused.contains(&at)));
+}
+
+/// Where the values of a virtual router are written.
+#[derive(Default)]
+struct Places<'a> {
+    name: Option<&'a Span>,
+    /// Keywords and their values, in the order of the text.
+    values: Vec<(&'a str, &'a Span)>,
+    addresses: Vec<&'a Span>,
+    excluded: Vec<&'a Span>,
+}
+
+impl<'a> Places<'a> {
+    /// The line that counts is the last one.
+    fn written(&self, keyword: &str) -> Option<&'a Span> {
+        self.values.iter().rev().find(|(name, _)| *name == keyword).map(|(_, at)| *at)
+    }
+
+    /// The value itself, else the default of all routers, else the name.
+    fn of(&self, about: About, globals: &Globals<'a>) -> Option<&'a Span> {
+        let keywords: &[&str] = match about {
+            About::Router => &[],
+            About::Vrid => &["virtual_router_id"],
+            About::State => &["state"],
+            About::Priority => &["priority"],
+            About::Interval => &["advert_int"],
+            About::DownTimer => &["down_timer_adverts", "vrrp_down_timer_adverts"],
+            About::Source => &["mcast_src_ip", "unicast_src_ip"],
+            About::Group => &["mcast_dst_ip", "vrrp_mcast_group4"],
+            About::GarpRefresh => &["garp_master_refresh", "vrrp_garp_master_refresh"],
+            About::Addresses => &["virtual_ipaddress"],
+            About::Address(place) => {
+                return self.addresses.iter().chain(&self.excluded).nth(place).copied().or(self.name);
+            }
+        };
+        let own = keywords.iter().find_map(|keyword| self.written(keyword));
+        own.or_else(|| keywords.iter().find_map(|keyword| globals.places.written(keyword))).or(self.name)
+    }
 }
 
 /// Why a virtual router does not run.
@@ -76,90 +149,5 @@ impl Refusal {
         found.span = self.at;
         findings.push(found);
         Refused { name: name.to_owned(), reason: self.reason }
-    }
-}
-
-/// What virtual routers must not share.
-#[derive(Default)]
-struct Neighbours {
-    /// By lower-case spelling, as written.
-    names: HashMap<String, Vec<String>>,
-    vrids: HashMap<(String, u8), String>,
-    addresses: HashMap<Ipv4Addr, String>,
-    /// A name that differs from another in case only, until it can be reported.
-    alike: Option<String>,
-}
-
-impl Neighbours {
-    fn name(&mut self, name: &str, at: Option<&Span>) -> Result<(), Refusal> {
-        self.alike = None;
-        if name.is_empty() {
-            return Err(Refusal::new(
-                "missing-parameter",
-                "it has no name",
-                at,
-                "write `vrrp_instance NAME {`",
-            ));
-        }
-        let alike = self.names.entry(name.to_lowercase()).or_default();
-        if alike.iter().any(|other| other == name) {
-            return Err(Refusal::new(
-                "duplicate-name",
-                "another one above has the same name",
-                at,
-                "the first one runs, as with keepalived; give this one a name of its own",
-            ));
-        }
-        self.alike = alike.first().cloned();
-        alike.push(name.to_owned());
-        Ok(())
-    }
-
-    fn vrid(&mut self, router: &VirtualRouter, at: Option<&Span>) -> Result<(), Refusal> {
-        match self.vrids.insert((router.interface.clone(), router.vrid.get()), router.name.clone()) {
-            None => Ok(()),
-            Some(other) => {
-                let reason = format!(
-                    "VRID {} on {} belongs to `{}` already",
-                    router.vrid,
-                    show(&router.interface),
-                    show(&other)
-                );
-                self.vrids.insert((router.interface.clone(), router.vrid.get()), other);
-                let note = "a VRID names one virtual router on a network; keepalived does not start with such a file";
-                Err(Refusal::new("duplicate-vrid", reason, at, note))
-            }
-        }
-    }
-
-    fn addresses(&mut self, router: &VirtualRouter, at: Option<&Span>, findings: &Findings) {
-        let warn = |code, message: String, note: &str| {
-            let mut found = Diagnostic::new(Severity::Warning, code, message).note(note);
-            found.span = at.cloned();
-            findings.push(found);
-        };
-        if let Some(other) = self.alike.take() {
-            let message = format!("`{}` and `{}` differ in case only", show(&router.name), show(&other));
-            warn(
-                "alike-names",
-                message,
-                "both run; commands take names without regard to case, so rename one",
-            );
-        }
-        let mut shared = None;
-        for address in router.addresses.iter().chain(&router.excluded) {
-            let owner = self.addresses.entry(address.ip).or_insert_with(|| router.name.clone());
-            if *owner != router.name {
-                shared.get_or_insert((address.ip, owner.clone()));
-            }
-        }
-        if let Some((ip, owner)) = shared {
-            let message = format!("{ip} is an address of `{}` and of `{}`", show(&owner), show(&router.name));
-            warn(
-                "shared-address",
-                message,
-                "when the two have different masters, two nodes hold the address",
-            );
-        }
     }
 }
