@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   files -> include -> lexer -> parser -> check  (every keyword: known, placed, well-formed, in force?)
-//!            substitute ^             \--> lower  -> model::Config
+//!            substitute ^             |--> references
+//!                                      \--> lower  -> model::Config
 //! ```
 //!
 //! Contract: everything wrong is collected, nothing stops at the first fault; what keepalived would
@@ -15,6 +16,7 @@ mod keywords;
 mod lexer;
 mod lower;
 mod parser;
+mod references;
 mod secrets;
 pub mod source;
 mod substitute;
@@ -65,6 +67,7 @@ pub fn load(path: &Path, source: &dyn Source) -> Loaded {
             secrets::report_cut(&tree, &files, &findings);
             secrets::mask(&tree, &definitions, &mut files);
             check::check(&tree, &findings);
+            references::check(&tree, &findings);
             lower::lower(&tree, &findings)
         }
     };

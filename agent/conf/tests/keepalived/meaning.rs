@@ -139,6 +139,30 @@ fn what_changes_the_packets_is_refused_and_the_rest_runs() {
 }
 
 #[test]
+fn names_must_be_defined_somewhere() {
+    let others = "vrrp_sync_group g {\ngroup {\nedge nobody\n}\n}\nvrrp_script chk_nginx {\nscript /bin/true\n}\ntrack_file drain {\nfile /run/drain\n}\n";
+    let cases = [
+        ("track_script {\nchk_nginx weight 20\n}", vec![]),
+        ("track_script {\nchk_ngnix\n}", vec!["no `vrrp_script` defines `chk_ngnix`"]),
+        ("track_file {\ndrain\n}", vec![]),
+        ("track_file {\nchk_nginx\n}", vec!["no `track_file` defines `chk_nginx`"]),
+        ("track_process {\nx\n}", vec!["no `vrrp_track_process` defines `x`"]),
+        ("track_interface {\neth9 weight 5\neth0:1\n}", vec!["`eth0:1` cannot be an interface"]),
+    ];
+    for (lines, expected) in cases {
+        let loaded = load_text(instance(lines) + others);
+        let named = |code| ["undefined-reference", "bad-interface"].contains(&code);
+        let found = loaded.diagnostics.iter().filter(|found| named(found.code));
+        let found: Vec<&str> = found.map(|found| found.message.as_str()).collect();
+        let all: Vec<&str> = expected.into_iter().chain(["no `vrrp_instance` defines `nobody`"]).collect();
+        assert_eq!(found, all, "{lines}\n{}", summary(&loaded));
+    }
+    let loaded = load_text(instance("track_script {\nchk_ngnix\n}") + others);
+    let labels: Vec<_> = loaded.diagnostics.iter().filter_map(|found| found.label.as_deref()).collect();
+    assert!(labels.contains(&"did you mean `chk_nginx`?"), "{labels:?}");
+}
+
+#[test]
 fn announcements_inherit() {
     let text =
         "global_defs {\nvrrp_garp_master_delay 2\nvrrp_garp_master_repeat 3\nvrrp_garp_interval 0.5\n}\n";
