@@ -480,6 +480,33 @@ fn both_samples_say_the_same() {
     assert_eq!(conf.config, toml.config);
 }
 
+#[test]
+fn many_virtual_routers_are_read_in_linear_time() {
+    let time = |routers: usize| {
+        let one = |n: usize| {
+            let list: Vec<String> = (0..5)
+                .map(|k| n * 5 + k)
+                .map(|k| format!("\"10.{}.{}.{}\"", k / 60_000, k / 250 % 240, k % 250 + 1))
+                .collect();
+            let (dev, vrid) = (n / 255, n % 255 + 1);
+            format!(
+                "[[virtual_router]]\nname = \"r{n}\"\ninterface = \"e{dev}\"\nvrid = {vrid}\naddresses = [{}]\n",
+                list.join(",")
+            )
+        };
+        let source = files(&(0..routers).map(one).collect::<String>());
+        let start = std::time::Instant::now();
+        let loaded = load(&source);
+        let took = start.elapsed();
+        assert_eq!((findings(&loaded), loaded.config.routers.len()), (Vec::new(), routers));
+        took
+    };
+    let small = (0..3).map(|_| time(200)).min().unwrap();
+    let large = time(4000);
+    eprintln!("200 routers {small:?}, 4000 routers {large:?}");
+    assert!(large < small * 150, "200 routers {small:?}, 4000 routers {large:?}");
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in "(?s).{0,200}", value in ".{0,20}") {
