@@ -1,7 +1,7 @@
 //! Split brain: two masters that do not hear each other, and what clients are told afterwards.
 
-use anyhow::{Result, ensure};
-use hacluster_lab::{LIMIT, Lab, wait_for};
+use anyhow::{Result, anyhow, ensure};
+use hacluster_lab::{LIMIT, Lab, diagnose::packets, wait_for};
 use hacluster_tests::harness::{Instance, Suite, VIP, Wire, free, hold, pair, settle_first};
 use std::{
     thread,
@@ -20,7 +20,12 @@ fn healed() -> Result<()> {
     Lab::run(pair(), |lab| {
         let wire = Wire::tap(lab, "lan")?;
         let (left, right) = (lab.host("left")?, lab.host("right")?);
-        let quiet = |priority| Instance::new(priority).with("garp_master_delay 60").to_string();
+        // The second burst after a rival is part of the promise: the loser's own announcements may still
+        // be on their way when the first is sent.
+        let quiet = |priority| {
+            let instance = Instance::new(priority).with("garp_master_delay 60");
+            instance.with("garp_lower_prio_delay 2").to_string()
+        };
         let master = (left, quiet(150));
         let (winner, loser) = settle_first(master, (right, quiet(100)), VIP)?;
         for phase in PHASES_MS {
@@ -35,7 +40,8 @@ fn healed() -> Result<()> {
             wait_for("the winner's word to be the last", LIMIT, || {
                 let of = |host| wire.announcements(host, VIP, healed).pop().map(|seen| seen.at);
                 of("left") > of("right")
-            })?;
+            })
+            .map_err(|error| anyhow!("{error:#}, healed {phase} ms in\n{}", packets(&wire.capture)))?;
             ensure!(left.holds(VIP)?, "the winner lost its address");
         }
         ensure!(winner.lines(&["Master -> "]).is_empty(), "the winner yielded");
