@@ -129,6 +129,7 @@ fn other_addresses_are_dropped() -> Result<()> {
         let keepalived = stage.start(Kind::Keepalived, "two", &router(100))?;
         keepalived.listens()?;
         both_rule(&agent, &keepalived)?;
+        keepalived.says("received an unexpected ip number count 2, expected 1")?;
         agent.says("also rules, with priority 100")?;
         agent.says(&format!("{} advertises other addresses", keepalived.address))
     })
