@@ -45,10 +45,10 @@ struct Supervisor {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let signals = Signals::open()?;
     let loaded = check::load(&args);
-    say(&loaded.diagnostics, &loaded);
-    if loaded.exit_status() == 2 {
-        bail!("{}: nothing can run from this configuration; see --check", args.config.display());
+    if let Some(fatal) = loaded.diagnostics.iter().find(|found| found.severity == Severity::Fatal) {
+        bail!("nothing can run: {}", render::line(fatal, &loaded.sources));
     }
+    say(&loaded.diagnostics, &loaded);
     sched::require_network_capabilities()?;
     let wanted = args.run_dir.clone().or_else(|| loaded.config.agent.run_dir.clone());
     let run_dir = RunDir::lock(wanted.as_deref().unwrap_or(Path::new(rundir::DEFAULT)))?;
@@ -148,12 +148,10 @@ impl Supervisor {
     fn reload(&mut self, begun: bool) {
         let fresh = check::load(&self.args);
         say(&fresh.diagnostics, &fresh);
-        let errors = new_errors(&self.loaded.diagnostics, &fresh.diagnostics);
-        if fresh.exit_status() == 2 || !errors.is_empty() {
+        if let Some(why) = self.refusal(&fresh) {
             tracing::error!(
-                "reload refused: {} brings {} new error(s); the former configuration stays in force",
-                self.args.config.display(),
-                errors.len().max(1)
+                "reload refused: {} {why}; the former configuration stays in force",
+                self.args.config.display()
             );
             return;
         }
@@ -176,6 +174,24 @@ impl Supervisor {
         }
         if takeover_changed {
             self.refresh_all();
+        }
+    }
+
+    /// Why `fresh` must not replace what runs.
+    fn refusal(&self, fresh: &Loaded) -> Option<String> {
+        let errors = new_errors(&self.loaded.diagnostics, &fresh.diagnostics).len();
+        let running = self.loaded.config.routers.len();
+        if fresh.exit_status() == 2 {
+            Some("cannot be used".to_owned())
+        } else if errors > 0 {
+            Some(format!("brings {errors} new error(s)"))
+        } else if running > 0 && fresh.config.routers.is_empty() {
+            Some(format!(
+                "names no virtual router that can run, and {running} run now (is the file whole? to stop \
+                 them, stop the agent)"
+            ))
+        } else {
+            None
         }
     }
 

@@ -79,7 +79,8 @@ fn a_file_that_cannot_run_ends_with_one_clear_line() {
     let output = agent(&["--config", "/nonexistent/keepalived.conf"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2));
-    assert!(text.contains("nothing can run from this configuration"), "{text}");
+    assert!(text.contains("nothing can run") && text.contains("/nonexistent/"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
 }
 
 /// The samples are what people copy first.

@@ -7,7 +7,6 @@ use hacluster_conf::model::{
 use hacluster_conf::source::{Disk, Memory};
 use hacluster_conf::{Loaded, layered, render};
 use hacluster_core::{interval::Seconds, priority::Priority, time::Duration, vrid::Vrid};
-use proptest::prelude::*;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -478,57 +477,4 @@ fn both_samples_say_the_same() {
     assert_eq!(shown(&toml), "");
     assert_eq!(conf.config.routers.len(), 2);
     assert_eq!(conf.config, toml.config);
-}
-
-#[test]
-fn many_virtual_routers_are_read_in_linear_time() {
-    let time = |routers: usize| {
-        let one = |n: usize| {
-            let list: Vec<String> = (0..5)
-                .map(|k| n * 5 + k)
-                .map(|k| format!("\"10.{}.{}.{}\"", k / 60_000, k / 250 % 240, k % 250 + 1))
-                .collect();
-            let (dev, vrid) = (n / 255, n % 255 + 1);
-            format!(
-                "[[virtual_router]]\nname = \"r{n}\"\ninterface = \"e{dev}\"\nvrid = {vrid}\naddresses = [{}]\n",
-                list.join(",")
-            )
-        };
-        let source = files(&(0..routers).map(one).collect::<String>());
-        let start = std::time::Instant::now();
-        let loaded = load(&source);
-        let took = start.elapsed();
-        assert_eq!((findings(&loaded), loaded.config.routers.len()), (Vec::new(), routers));
-        took
-    };
-    let small = (0..3).map(|_| time(200)).min().unwrap();
-    let large = time(4000);
-    eprintln!("200 routers {small:?}, 4000 routers {large:?}");
-    assert!(large < small * 150, "200 routers {small:?}, 4000 routers {large:?}");
-}
-
-proptest! {
-    #[test]
-    fn no_text_panics(text in "(?s).{0,200}", value in ".{0,20}") {
-        load(&files(&text).with_env("HACLUSTER_GLOBAL__STARTUP_DELAY", &value));
-        load(&files(&format!("[[virtual_router]]\nname=\"A\"\n{text}")));
-    }
-
-    #[test]
-    fn no_combination_of_keys_and_values_panics(
-        lines in proptest::collection::vec((
-            prop_oneof![
-                Just("[agent]\n"), Just("[global]\n"), Just("[[virtual_router]]\nname='a'\n"), Just("[virtual_router.garp]\n"),
-                Just("priority="), Just("addresses="), Just("auth_pass="), Just("preempt_delay="), Just("vrid="), Just("a.b.c="),
-            ],
-            prop_oneof![Just("1"), Just("'x'"), Just("[[]]"), Just("[{}]"), Just("{ip='1.2.3.4'}"), Just("1e300"), Just("inf"), Just("07:32:00"), Just("")],
-        ), 0..12),
-    ) {
-        let text: String = lines
-            .iter()
-            .map(|(key, value)| if key.ends_with('\n') { (*key).to_owned() } else { format!("{key}{value}\n") })
-            .collect();
-        let loaded = load(&files(&text));
-        render::text(&loaded.diagnostics, &loaded.sources, false);
-    }
 }

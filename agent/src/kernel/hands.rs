@@ -9,7 +9,7 @@
 use super::announcer::Announcer;
 use super::holding::{Holding, Want};
 use super::interfaces::Interfaces;
-use super::view::SWEEP;
+use super::view::LISTING;
 use super::{Definition, Leftover, Order, Report, RouterId};
 use crate::event::{Event, EventSender, Identity, What};
 use crate::mailbox::{Receiver, Sender};
@@ -48,7 +48,7 @@ pub(super) struct Hands {
     /// Definitions that wait for the next listing.
     pub(super) defined: Vec<RouterId>,
     pub(super) next_sweep: Instant,
-    pub(super) sweeps: u32,
+    pub(super) next_listing: Instant,
     pub(super) early: bool,
     pub(super) stopping: bool,
 }
@@ -82,8 +82,8 @@ impl Hands {
             announcer: Announcer::default(),
             leftovers,
             defined: Vec::new(),
-            next_sweep: clock::now() + SWEEP,
-            sweeps: 0,
+            next_sweep: clock::now() + LISTING,
+            next_listing: clock::now() + LISTING,
             early: false,
             stopping: false,
         })

@@ -11,10 +11,10 @@ use hacluster_net::netlink::{AddressEntry, AddressSpec, Event as Kernel, PROTOCO
 
 /// Notifications taken per round.
 const NOTIFICATIONS: usize = 512;
-/// How often what is there is compared with what shall be, notification or not.
-pub(super) const SWEEP: Duration = Duration::from_secs(1);
-/// How many sweeps go by before addresses and links are listed anew.
-const SWEEPS_PER_LISTING: u32 = 30;
+/// When to look again at what could not be done, or what somebody else did.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often links and addresses are listed anew, notification or not. In between the thread sleeps.
+pub(super) const LISTING: Duration = Duration::from_secs(30);
 
 impl Hands {
     pub(super) fn hear_kernel(&mut self) {
@@ -47,6 +47,7 @@ impl Hands {
                     && let Some(holding) = self.holdings.get_mut(id)
                 {
                     holding.intruded(*number);
+                    self.look_again();
                 }
                 self.address_added(address);
             }
@@ -158,6 +159,7 @@ impl Hands {
         }
         self.note_vanished(&before);
         self.clean_leftovers(&addresses);
+        self.look_again();
     }
 
     /// Gives every slot the present number of its interface.
@@ -228,12 +230,19 @@ impl Hands {
         }
     }
 
+    /// Soon, not at once: whoever undoes our work as fast as we do it must not keep us busy.
+    pub(super) fn look_again(&mut self) {
+        self.next_sweep = self.next_sweep.min(clock::now() + LOOK_AGAIN);
+    }
+
+    /// Compares what is there with what shall be.
     pub(super) fn sweep(&mut self) {
-        self.next_sweep = clock::now() + SWEEP;
-        self.sweeps = self.sweeps.wrapping_add(1);
-        if self.sweeps.is_multiple_of(SWEEPS_PER_LISTING) {
+        let now = clock::now();
+        if now >= self.next_listing {
+            self.next_listing = now + LISTING;
             self.list_all();
         }
+        self.next_sweep = self.next_listing;
         let mut differing = Vec::new();
         for (id, holding) in &mut self.holdings {
             if !holding.queued {

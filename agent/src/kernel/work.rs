@@ -91,13 +91,17 @@ impl Hands {
             (Step::Add, Err(error)) => {
                 slot.refused = true;
                 holding.refusals.push(error);
+                self.look_again();
             }
             (Step::Remove, Ok(())) => {
                 slot.present = false;
                 let spec = slot.spec.clone();
                 self.expect_farewell(&spec);
             }
-            (Step::Remove, Err(error)) => holding.refusals.push(error),
+            (Step::Remove, Err(error)) => {
+                holding.refusals.push(error);
+                self.look_again();
+            }
         }
     }
 

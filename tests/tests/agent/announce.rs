@@ -89,6 +89,8 @@ fn rival() -> Result<()> {
         let agent = Running::start(left, config)?;
         hold(left, VIP)?;
         wire.announced("left", VIP, Instant::now() - Duration::from_secs(30), 5)?;
+        // Within the first interval it would be the former master's last word, which is no news.
+        wire.count("left", 51, Instant::now(), 2)?;
         let forger = Forger::on(client, Ipv4Addr::new(10, 9, 0, 9))?;
         let forged = Instant::now();
         forger.send(&forger.advert(50, |_| ())?)?;

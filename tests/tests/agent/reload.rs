@@ -96,6 +96,9 @@ fn refused() -> Result<()> {
         std::fs::remove_file(agent.config())?;
         agent.process.signal(nix::sys::signal::Signal::SIGHUP)?;
         wait_for("a second refusal", LIMIT, || agent.lines(&["reload refused"]).len() == 2)?;
+        // A file that is empty, or only half written, must not stop everything.
+        agent.reload("# nothing yet\n")?;
+        agent.logged(&["reload refused", "is the file whole?"])?;
         // The next good one counts.
         agent.reload(Instance::new(120).master())?;
         wire.advert("left", 51, Instant::now(), |advert| advert.priority == 120)?;

@@ -7,7 +7,8 @@ use crate::receive::Heard;
 use crate::time::{Duration, Instant};
 
 /// A rival is answered at most this often, however fast it speaks: the answer is multicast and
-/// reaches all rivals at once.
+/// reaches all rivals at once. One that came too soon is made up for: it may have been the rival's last
+/// word, after announcements that must not stand.
 pub(super) const INSIST_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 impl Parameters {
@@ -19,7 +20,9 @@ impl Parameters {
             next_advert: now + self.interval.duration(),
             second_burst: later(announce.master_delay).map(|at| (at, announce.master_rounds)),
             refresh: later(announce.refresh),
+            since: now,
             insisted: None,
+            owed_answer: None,
         }
     }
 }
@@ -39,6 +42,7 @@ impl Machine {
                 self.actions.push_back(Action::Note(Note::AdvertsMissed(missed.min(u32::MAX.into()) as u32)));
             }
         }
+        let owed = master.owed_answer.is_some_and(|at| now >= at);
         if let Some((_, rounds)) = master.second_burst.take_if(|(at, _)| now >= *at) {
             self.actions.push_back(Action::Announce { rounds });
         }
@@ -46,6 +50,9 @@ impl Machine {
             let refresh = parameters.announce.refresh;
             master.refresh = (!refresh.is_zero()).then(|| now + refresh);
             self.actions.push_back(Action::Announce { rounds: parameters.announce.refresh_rounds });
+        }
+        if owed {
+            self.answer(now);
         }
     }
 
@@ -64,12 +71,23 @@ impl Machine {
     /// A rival speaks: clients may have learned its MAC, so answer and announce, now and again
     /// when it has had time to let go.
     pub(super) fn insist(&mut self, now: Instant, heard: Heard) {
-        let parameters = self.parameters;
         let State::Master(master) = &mut self.state else { return };
-        if master.insisted.is_some_and(|at| now.since(at) < INSIST_INTERVAL_MIN) {
+        if let Some(at) = master.insisted.filter(|at| now.since(*at) < INSIST_INTERVAL_MIN) {
+            master.owed_answer = Some(at + INSIST_INTERVAL_MIN);
             return;
         }
+        // Right after a takeover it is the former master's last word: expected, not remarkable.
+        if now.since(master.since) >= self.parameters.interval.duration() {
+            self.actions.push_back(Action::Note(Note::RivalHeard(heard)));
+        }
+        self.answer(now);
+    }
+
+    fn answer(&mut self, now: Instant) {
+        let parameters = self.parameters;
+        let State::Master(master) = &mut self.state else { return };
         master.insisted = Some(now);
+        master.owed_answer = None;
         let announce = parameters.announce;
         if !announce.lower_prio_delay.is_zero() {
             master.second_burst = Some((now + announce.lower_prio_delay, announce.lower_prio_rounds));
@@ -79,6 +97,5 @@ impl Machine {
             self.actions.push_back(Action::Advertise(parameters.priority));
         }
         self.actions.push_back(Action::Announce { rounds: announce.lower_prio_rounds });
-        self.actions.push_back(Action::Note(Note::RivalHeard(heard)));
     }
 }

@@ -73,8 +73,12 @@ pub struct Master {
     pub second_burst: Option<(Instant, u32)>,
     /// The next refresh of announcements.
     pub refresh: Option<Instant>,
+    /// When it began to rule.
+    pub since: Instant,
     /// When a lower priority was last answered.
     pub insisted: Option<Instant>,
+    /// When to make up for an answer that came too soon after the last one.
+    pub owed_answer: Option<Instant>,
 }
 
 impl State {
@@ -95,7 +99,10 @@ impl State {
             Self::Backup(backup) => Some(backup.master_down),
             Self::Master(master) => {
                 let burst = master.second_burst.map(|(at, _)| at);
-                [Some(master.next_advert), burst, master.refresh].into_iter().flatten().min()
+                [Some(master.next_advert), burst, master.refresh, master.owed_answer]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
         }
     }

@@ -129,9 +129,10 @@ fn among_equals_the_higher_address_rules() {
 fn a_rival_is_answered_at_once_and_the_addresses_announced_again_twice() {
     for rival in [heard(HIGHER, 99), heard(LOWER, 100)] {
         let mut bench = Bench::master(parameters(100));
-        bench.wait(10_000);
+        bench.wait(1_010_000);
         let actions = bench.give(rival);
-        assert_eq!(actions[..2], [Action::Advertise(Priority::DEFAULT), Action::Announce { rounds: 3 }]);
+        assert!(matches!(actions[0], Action::Note(Note::RivalHeard(_))));
+        assert_eq!(actions[1..], [Action::Advertise(Priority::DEFAULT), Action::Announce { rounds: 3 }]);
         let mut later = Vec::new();
         while later.is_empty() {
             later = bench.tick();
@@ -150,6 +151,28 @@ fn a_rival_that_shouts_is_answered_ten_times_a_second() {
         answers += bench.give(heard(LOWER, 1)).iter().filter(|a| matches!(a, Action::Advertise(_))).count();
     }
     assert!((5..=10).contains(&answers), "{answers} answers in one second");
+}
+
+/// The last word of the master we replaced is answered, but nothing to worry about.
+#[test]
+fn the_former_masters_last_word_is_no_remarkable_rival() {
+    let mut bench = Bench::master(parameters(100));
+    bench.wait(500);
+    assert_eq!(bench.give(heard(LOWER, 99))[..1], [Action::Advertise(Priority::DEFAULT)]);
+}
+
+/// The rival's burst can fall between our answer and its last word: that word must be answered too.
+#[test]
+fn a_last_word_right_after_an_answer_is_answered_later() {
+    let mut bench = Bench::master(parameters(100));
+    bench.wait(10_000);
+    bench.give(heard(LOWER, 1));
+    bench.wait(1_000);
+    assert_eq!(bench.give(heard(LOWER, 1)), []);
+    assert_eq!(bench.micros_to_deadline(), 99_000);
+    let owed = [Action::Advertise(Priority::DEFAULT), Action::Announce { rounds: 3 }];
+    assert_eq!(bench.tick(), owed);
+    assert!(bench.micros_to_deadline() > 100_000, "made up for once");
 }
 
 #[test]
