@@ -15,7 +15,10 @@ use nix::{
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     ptr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -125,31 +128,44 @@ fn remaining(deadline: Instant) -> Duration {
 
 /// A bell: any thread rings, the thread that waits for it hears. Clones are the same bell.
 #[derive(Clone, Debug)]
-pub struct Wake(Arc<EventFd>);
+pub struct Wake(Arc<Bell>);
+
+#[derive(Debug)]
+struct Bell {
+    event: EventFd,
+    /// Rung since it was last silenced: further rings need no system call.
+    rung: AtomicBool,
+}
 
 impl Wake {
     /// A silent bell.
     pub fn new() -> Result<Self, NetError> {
         EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map(|event| Self(Arc::new(event)))
+            .map(|event| Self(Arc::new(Bell { event, rung: AtomicBool::new(false) })))
             .map_err(|errno| NetError::new("create an eventfd", errno))
     }
 
     /// Rings. Never blocks; many rings before they are heard are one.
     pub fn wake(&self) {
-        // EAGAIN means that it has been ringing for 2^64 times already.
-        let _ = self.0.write(1);
+        if !self.0.rung.swap(true, Ordering::AcqRel) {
+            // EAGAIN means that it has been ringing for 2^64 times already.
+            let _ = self.0.event.write(1);
+        }
     }
 
     /// Silences the bell; true when it rang. Look for work after this, not before.
     pub fn clear(&self) -> bool {
-        self.0.read().is_ok()
+        let rang = self.0.event.read().is_ok();
+        // After the read: who rings in between is silent, but its work is found by the look that
+        // follows; who rings later is heard again.
+        self.0.rung.swap(false, Ordering::AcqRel);
+        rang
     }
 }
 
 impl AsFd for Wake {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0.event.as_fd()
     }
 }
 
@@ -158,7 +174,7 @@ mod tests {
     use super::*;
     use crate::clock::now;
     use hacluster_core::time::Duration;
-    use std::thread;
+    use std::{sync::atomic::AtomicU64, thread};
 
     #[test]
     fn a_deadline_is_never_early() {
@@ -202,6 +218,28 @@ mod tests {
         assert!(wake.clear());
         assert!(!wake.clear(), "three rings are one");
         assert_eq!(waiter.wait_until(Some(now())).unwrap().count(), 0);
+    }
+
+    /// Saving system calls must never lose a ring: every number arrives, or this waits for ever.
+    #[test]
+    fn no_ring_is_lost_between_threads() {
+        const LAST: u64 = 100_000;
+        let (mut waiter, wake) = (Waiter::new().unwrap(), Wake::new().unwrap());
+        waiter.add(&wake, 1).unwrap();
+        let (number, bell) = (Arc::new(AtomicU64::new(0)), wake.clone());
+        let written = number.clone();
+        let ringer = thread::spawn(move || {
+            for next in 1..=LAST {
+                written.store(next, Ordering::Release);
+                bell.wake();
+            }
+        });
+        while number.load(Ordering::Acquire) < LAST {
+            let limit = now() + Duration::from_secs(60);
+            waiter.wait_until(Some(limit)).unwrap().for_each(drop);
+            assert!(wake.clear() || now() < limit, "a ring was lost");
+        }
+        ringer.join().unwrap();
     }
 
     #[test]

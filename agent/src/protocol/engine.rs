@@ -111,6 +111,7 @@ impl Engine {
         }
         self.serve_deadlines();
         self.flush();
+        self.refresh_filters();
     }
 
     // ---- packets ------------------------------------------------------------------------------
@@ -221,6 +222,13 @@ impl Engine {
         if known != present {
             let input = if present { Input::Fault(fault) } else { Input::FaultCleared(fault) };
             self.feed(id, clock::now(), input);
+        }
+    }
+
+    fn refresh_filters(&mut self) {
+        for number in 0..self.ports.len() {
+            let refreshed = self.ports[number].refresh_filter();
+            self.or_trouble(refreshed);
         }
     }
 

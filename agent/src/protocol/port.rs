@@ -16,6 +16,8 @@ pub(super) struct Port {
     pub(super) now: Option<InterfaceNow>,
     pub(super) socket: Option<VrrpSocket>,
     routers: BTreeMap<Vrid, (RouterId, Ipv4Addr)>,
+    /// The socket's filter does not know the latest of `routers`.
+    filter_is_stale: bool,
     /// Adverts of this round, back to back, and where each goes.
     packets: Vec<u8>,
     outgoing: Vec<(RouterId, Ipv4Addr, Range<usize>)>,
@@ -28,6 +30,7 @@ impl Port {
             now: None,
             socket: None,
             routers: BTreeMap::new(),
+            filter_is_stale: false,
             packets: Vec::new(),
             outgoing: Vec::new(),
         }
@@ -63,13 +66,25 @@ impl Port {
     /// Membership is counted per group: leave after joining, so that a change of nothing is silent.
     fn apply_membership(&mut self, leave: Option<Ipv4Addr>, join: Option<Ipv4Addr>) -> Result<(), NetError> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
+        self.filter_is_stale = true;
         if let Some(group) = join {
             socket.join(group)?;
         }
         if let Some(group) = leave {
             socket.leave(group);
         }
-        socket.set_filter(&self.routers.keys().copied().collect::<Vec<_>>())
+        Ok(())
+    }
+
+    /// Tells the kernel whom to listen for, once for all routers that came and went in a round: it
+    /// translates the filter to machine code each time.
+    pub(super) fn refresh_filter(&mut self) -> Result<(), NetError> {
+        match &self.socket {
+            Some(socket) if std::mem::take(&mut self.filter_is_stale) => {
+                socket.set_filter(&self.routers.keys().copied().collect::<Vec<_>>())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens the socket on interface number `index`.
@@ -79,9 +94,9 @@ impl Port {
         for (_, group) in self.routers.values() {
             socket.join(*group)?;
         }
-        socket.set_filter(&self.routers.keys().copied().collect::<Vec<_>>())?;
         self.socket = Some(socket);
-        Ok(())
+        self.filter_is_stale = true;
+        self.refresh_filter()
     }
 
     /// Queues an advert for the end of the round.
