@@ -1,5 +1,6 @@
 //! The protocol thread's loop.
 
+use super::outbox::Outbox;
 use super::port::Port;
 use super::router::{Router, source_of};
 use super::schedule::Schedule;
@@ -15,7 +16,7 @@ use hacluster_core::wire::v2;
 use hacluster_net::poll::Waiter;
 use hacluster_net::raw::RecvBuffers;
 use hacluster_net::{NetError, clock, sched};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How many batches of packets are read for one port before timers get their turn.
@@ -35,8 +36,7 @@ pub(super) struct Engine {
     /// Never shrinks: a port's place is its token.
     ports: Vec<Port>,
     schedule: Schedule,
-    /// Orders the kernel thread had no room for, at most one wish per router.
-    backlog: VecDeque<Order>,
+    outbox: Outbox,
     /// Taken out while packets in it are being served.
     buffers: Option<RecvBuffers>,
     stop_by: Option<Instant>,
@@ -47,13 +47,14 @@ impl Engine {
     pub(super) fn new(queues: Queues) -> Result<Self, NetError> {
         let waiter = Waiter::new()?;
         waiter.add(queues.commands.wake(), KNOCK)?;
+        let outbox = Outbox::new(queues.orders.clone());
         Ok(Self {
             queues,
             waiter,
             routers: BTreeMap::new(),
             ports: Vec::new(),
             schedule: Schedule::default(),
-            backlog: VecDeque::new(),
+            outbox,
             buffers: Some(RecvBuffers::new()),
             stop_by: None,
             finished: false,
@@ -201,12 +202,12 @@ impl Engine {
                 Action::Claim { rounds } => {
                     router.claim += 1;
                     let claim = router.claim;
-                    order(&self.queues, &mut self.backlog, Order::Claim { id, rounds, claim });
+                    self.outbox.put(Order::Claim { id, rounds, claim });
                 }
                 Action::Announce { rounds } => {
-                    order(&self.queues, &mut self.backlog, Order::Announce { id, rounds });
+                    self.outbox.put(Order::Announce { id, rounds });
                 }
-                Action::Release => order(&self.queues, &mut self.backlog, Order::Release { id }),
+                Action::Release => self.outbox.put(Order::Release { id }),
                 Action::Transition(transition) => {
                     let priority = router.machine.priority();
                     router.tell(&self.queues.events, What::Transition { transition, priority });
@@ -232,7 +233,7 @@ impl Engine {
         }
     }
 
-    /// Sends adverts and orders of this round.
+    /// Sends adverts of this round, then orders.
     fn flush(&mut self) {
         for port in &mut self.ports {
             for (id, error) in port.flush() {
@@ -241,12 +242,7 @@ impl Engine {
                 }
             }
         }
-        while let Some(order) = self.backlog.pop_front() {
-            if let Err(order) = self.queues.orders.try_send(order) {
-                self.backlog.push_front(order);
-                break;
-            }
-        }
+        self.outbox.flush();
     }
 
     // ---- commands and reports -----------------------------------------------------------------
@@ -271,7 +267,7 @@ impl Engine {
                 for id in ids {
                     self.remove(id);
                 }
-                order(&self.queues, &mut self.backlog, Order::Shutdown);
+                self.outbox.put(Order::Shutdown);
                 self.stop_by = Some(clock::now() + FAREWELL_MAX);
             }
         }
@@ -289,7 +285,7 @@ impl Engine {
         let router = Router::new(number, configured, fast_takeover, source);
         let definition = definition(id, &router);
         self.routers.insert(id, router);
-        order(&self.queues, &mut self.backlog, Order::Define(definition));
+        self.outbox.put(Order::Define(definition));
         self.or_trouble(attached);
     }
 
@@ -301,7 +297,7 @@ impl Engine {
         router.reconfigure(configured, source);
         let definition = definition(id, router);
         let parameters = translate::parameters(&router.configured, fast_takeover);
-        order(&self.queues, &mut self.backlog, Order::Define(definition));
+        self.outbox.put(Order::Define(definition));
         self.feed(id, clock::now(), Input::Parameters(parameters));
         self.apply_interface(id);
         self.or_trouble(attached);
@@ -312,7 +308,7 @@ impl Engine {
         self.flush(); // priority 0 leaves before the socket forgets the router
         let Some(router) = self.routers.remove(&id) else { return };
         self.schedule.set(id, None);
-        order(&self.queues, &mut self.backlog, Order::Forget { id });
+        self.outbox.put(Order::Forget { id });
         let port = &mut self.ports[router.port];
         let detached = port.detach(router.identity.vrid);
         if port.is_unused() {
@@ -424,33 +420,5 @@ fn definition(id: RouterId, router: &Router) -> Definition {
         promote_secondaries: configured.promote_secondaries,
         owner: configured.priority.is_owner(),
         garp_interval: configured.garp.interval,
-    }
-}
-
-/// Hands an order over, or keeps it back. Of what is kept back only a router's latest wish counts,
-/// so the backlog cannot grow beyond a few orders per router.
-fn order(queues: &Queues, backlog: &mut VecDeque<Order>, order: Order) {
-    let order = match backlog.is_empty() {
-        true => match queues.orders.try_send(order) {
-            Ok(()) => return,
-            Err(order) => order,
-        },
-        false => order,
-    };
-    if let Some(id) = wish_of(&order) {
-        backlog.retain(|other| wish_of(other) != Some(id));
-    }
-    backlog.push_back(order);
-}
-
-/// The router whose wish this is, if a later one replaces it.
-fn wish_of(order: &Order) -> Option<RouterId> {
-    match order {
-        Order::Claim { id, .. } | Order::Release { id } => Some(*id),
-        Order::Define(_)
-        | Order::Announce { .. }
-        | Order::Forget { .. }
-        | Order::Abandon
-        | Order::Shutdown => None,
     }
 }

@@ -12,6 +12,7 @@
 //! flood delays no timer; a dropped packet touches its own counter and nothing else.
 
 mod engine;
+mod outbox;
 mod port;
 mod router;
 mod schedule;
