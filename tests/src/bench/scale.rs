@@ -22,7 +22,7 @@ use std::{
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// Master_Down_Interval of priority 254 at 1 s.
-const PROTOCOL_WAIT_MS: f64 = 3_007.8125;
+const PROTOCOL_WAIT_MS: f64 = 3_007.812_5;
 /// The second burst of announcements (`garp_master_delay 1`) is over by then.
 const AFTER_ANNOUNCEMENTS: Duration = Duration::from_millis(2_500);
 /// Beyond this many virtual routers only the start is looked at.
@@ -78,7 +78,8 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 fn lateness_rows(report: &mut Report, name: &str, both: [Option<Lateness>; 2], p99: Aim, max: Aim) {
-    let rows: [(&str, fn(Lateness) -> f64, Aim); 3] =
+    type Row = (&'static str, fn(Lateness) -> f64, Aim);
+    let rows: [Row; 3] =
         [("p50", |late| late.p50, Aim::None), ("p99", |late| late.p99, p99), ("max", |late| late.max, max)];
     for (which, field, aim) in rows {
         report.row(
