@@ -101,8 +101,8 @@ impl<'a> Scene<'a> {
     /// Waits until `name` alone holds `ip`.
     pub(crate) fn only(&self, name: &str, ip: Ipv4Addr) -> Result<()> {
         hold(self.lab.host(name)?, ip)?;
-        let others = self.lab.hosts().iter().filter(|host| host.name() != name);
-        others.map(|host| free(host, ip)).collect()
+        let mut others = self.lab.hosts().iter().filter(|host| host.name() != name);
+        others.try_for_each(|host| free(host, ip))
     }
 
     /// Waits until `name` holds `ip`, whoever else does.
