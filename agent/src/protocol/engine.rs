@@ -23,6 +23,9 @@ use std::sync::Arc;
 const BATCHES_PER_ROUND: usize = 1;
 /// How many before a backup's timer is believed: more than a full socket buffer holds.
 const BATCHES_BEFORE_TAKEOVER: usize = 128;
+/// Adverts that follow each other faster than this are left to gather as long and are read together:
+/// many neighbours, or a flood, then cost a fraction. Less than a step of priority delays a takeover.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long the kernel thread may take to remove all addresses at the end.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 const KNOCK: u64 = 0;
@@ -39,6 +42,10 @@ pub(super) struct Engine {
     outbox: Outbox,
     /// Taken out while packets in it are being served.
     buffers: Option<RecvBuffers>,
+    /// Packets read in this round.
+    received: usize,
+    /// When the last round with packets ended.
+    last_received: Instant,
     stop_by: Option<Instant>,
     finished: bool,
 }
@@ -56,6 +63,8 @@ impl Engine {
             schedule: Schedule::default(),
             outbox,
             buffers: Some(RecvBuffers::new()),
+            received: 0,
+            last_received: Instant::ZERO,
             stop_by: None,
             finished: false,
         })
@@ -86,11 +95,12 @@ impl Engine {
         }
     }
 
+    fn deadline(&self) -> Option<Instant> {
+        self.schedule.next().into_iter().chain(self.stop_by).min()
+    }
+
     fn round(&mut self) {
-        let deadline = match (self.schedule.next(), self.stop_by) {
-            (Some(next), Some(stop)) => Some(next.min(stop)),
-            (next, stop) => next.or(stop),
-        };
+        let deadline = self.deadline();
         let waited = self.waiter.wait_until(deadline).map(|ready| ready.collect::<Vec<u64>>());
         let ready = match waited {
             Ok(ready) => ready,
@@ -113,6 +123,23 @@ impl Engine {
         self.serve_deadlines();
         self.flush();
         self.refresh_filters();
+        self.gather();
+    }
+
+    /// See [`GATHER`]. Not when a batch was full: more is waiting already.
+    fn gather(&mut self) {
+        let received = std::mem::take(&mut self.received);
+        if received == 0 {
+            return;
+        }
+        let now = clock::now();
+        let dense = now.since(self.last_received) < GATHER;
+        self.last_received = now;
+        if dense && received < RecvBuffers::CAPACITY {
+            let until = now + GATHER;
+            self.last_received = self.deadline().map_or(until, |deadline| deadline.min(until));
+            clock::sleep_until(self.last_received);
+        }
     }
 
     // ---- packets ------------------------------------------------------------------------------
@@ -129,6 +156,7 @@ impl Engine {
                 // The interface went down; the kernel thread will tell.
                 Err(_) => break,
             };
+            self.received += received;
             let now = clock::now();
             for packet in buffers.packets() {
                 self.packet(number, now, packet);
