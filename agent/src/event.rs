@@ -1,12 +1,14 @@
-//! What happened, in one form for everybody who tells it: today the log, later history, traces,
-//! metrics and the API.
+//! What happened, in one form for everybody who tells it: log, history and API; later traces and
+//! metrics.
 
+use crate::fact::Fact;
 use crate::mailbox::Sender;
 use hacluster_core::machine::{Note, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::Discard;
+use hacluster_core::time::Instant;
 use hacluster_core::vrid::Vrid;
-use hacluster_net::NetError;
+use hacluster_net::{NetError, clock};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -34,10 +36,19 @@ impl fmt::Display for Identity {
 /// Something that happened to a virtual router, or to the agent when `router` is absent.
 #[derive(Clone, Debug)]
 pub struct Event {
+    /// When.
+    pub at: Instant,
     /// Who it concerns.
     pub router: Option<Arc<Identity>>,
     /// What happened.
     pub what: What,
+}
+
+impl Event {
+    /// It happens now, to `router`, or to the node when there is none.
+    pub fn now(router: Option<Arc<Identity>>, what: impl Into<What>) -> Self {
+        Self { at: clock::now(), router, what: what.into() }
+    }
 }
 
 /// How much an event matters to a reader.
@@ -47,6 +58,8 @@ pub enum Level {
     Warning,
     /// The ordinary life of a cluster.
     Info,
+    /// For those who keep the state; makes no line.
+    Silent,
 }
 
 /// What happened.
@@ -133,6 +146,20 @@ pub enum What {
         /// What, and the mend where one is known.
         error: NetError,
     },
+    /// Another configuration came into force; one line of what that means.
+    Reload(String),
+    /// Another configuration was not put in force, with the reason.
+    ReloadRefused(String),
+    /// So many events came faster than they could be told.
+    Lost(u64),
+    /// Something a status shows.
+    Fact(Fact),
+}
+
+impl From<Fact> for What {
+    fn from(fact: Fact) -> Self {
+        Self::Fact(fact)
+    }
 }
 
 /// What matters of an interface.
@@ -152,7 +179,10 @@ impl What {
         use hacluster_core::machine::StateKind;
         match self {
             Self::Transition { transition, .. } if transition.to == StateKind::Fault => Level::Warning,
-            Self::Transition { .. } | Self::Adopted { .. } | Self::Cleaned { .. } => Level::Info,
+            Self::Transition { .. } | Self::Adopted { .. } | Self::Cleaned { .. } | Self::Reload(_) => {
+                Level::Info
+            }
+            Self::Fact(_) => Level::Silent,
             Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
             Self::Interface { .. }
             | Self::Note(_)
@@ -162,6 +192,8 @@ impl What {
             | Self::Restored { .. }
             | Self::Evicted { .. }
             | Self::Refused { .. }
+            | Self::ReloadRefused(_)
+            | Self::Lost(_)
             | Self::Trouble { .. } => Level::Warning,
         }
     }
@@ -224,6 +256,12 @@ impl fmt::Display for What {
                 ),
             },
             Self::Trouble { error } => error.fmt(f),
+            Self::Reload(what) => write!(f, "reload: {what}"),
+            Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),
+            Self::Lost(count) => {
+                write!(f, "{count} log line(s) lost: they came faster than they could be written")
+            }
+            Self::Fact(_) => Ok(()),
         }
     }
 }

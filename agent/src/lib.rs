@@ -8,19 +8,28 @@
 //!       ^                             |                                  |
 //!       |                             `----------- Event ---.------------'
 //!       `--- done                                           v
-//!                                                     log thread -> stderr
+//!                                                  teller (log thread) -> stderr
+//!                                                           |
+//!                       haclusterctl <- api (tokio) <---- board: state and history
 //! ```
 //!
 //! Every arrow is a bounded queue without locks ([`mailbox`]). The protocol thread never waits for
 //! anybody: it does no netlink request, no logging and no file access.
 
+pub mod api;
 pub mod args;
+pub mod board;
 pub mod check;
+pub mod chronicle;
 pub mod event;
+pub mod fact;
+pub mod in_force;
 pub mod kernel;
 pub mod log;
 pub mod mailbox;
 pub mod protocol;
 pub mod rundir;
 pub mod supervisor;
+pub mod tally;
+pub mod teller;
 mod translate;

@@ -4,6 +4,7 @@
 //!   RUN_DIR/agent.lock       held while the agent lives; contains its process id
 //!   RUN_DIR/addresses.json   addresses we may have put in place: a successor of a killed agent removes
 //!                            those that its own configuration does not name
+//!   RUN_DIR/agent.sock       where the agent answers, see `api`
 //! ```
 
 use crate::kernel::Leftover;
@@ -52,6 +53,11 @@ impl RunDir {
         };
         held.set_len(0).and_then(|()| writeln!(held, "{}", std::process::id()))?;
         Ok(Self { path: path.to_owned(), _lock: held })
+    }
+
+    /// Where the agent answers.
+    pub fn socket(&self) -> PathBuf {
+        self.path.join("agent.sock")
     }
 
     fn addresses(&self) -> PathBuf {

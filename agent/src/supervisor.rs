@@ -1,12 +1,17 @@
 //! The main thread: puts the parts together, waits for signals, reloads by difference.
 
+use crate::api::Api;
 use crate::args::Args;
-use crate::check;
+use crate::board::Board;
+use crate::chronicle::Chronicle;
+use crate::event::{Event, EventSender, What};
+use crate::fact::Fact;
+use crate::in_force::{self, DiskCheck, InForce};
 use crate::kernel::{self, RouterId};
-use crate::log::LogThread;
 use crate::mailbox::{Sender, mailbox};
 use crate::protocol::{self, Command, Ended, Queues};
 use crate::rundir::{self, RunDir};
+use crate::teller::Teller;
 use anyhow::{Context, bail};
 use hacluster_conf::diag::{Diagnostic, Severity};
 use hacluster_conf::diff::{Change, Effect, diff, new_errors};
@@ -18,6 +23,7 @@ use hacluster_net::signal::{Request, Signals};
 use hacluster_net::{clock, sched};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// Events that may wait for the log.
@@ -30,9 +36,10 @@ const COMMANDS: usize = 1_024;
 /// The running agent as the main thread sees it.
 struct Supervisor {
     args: Args,
-    loaded: Loaded,
+    in_force: Arc<InForce>,
     run_dir: RunDir,
     commands: Sender<Command>,
+    events: EventSender,
     /// Which number a router, known by interface and VRID, has among threads.
     ids: BTreeMap<(String, u8), RouterId>,
     next_id: u32,
@@ -44,11 +51,12 @@ struct Supervisor {
 /// What keeps it from starting, in one line with the mend.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let signals = Signals::open()?;
-    let loaded = check::load(&args);
+    let in_force = Arc::new(in_force::load(&args));
+    let loaded = &in_force.loaded;
     if let Some(fatal) = loaded.diagnostics.iter().find(|found| found.severity == Severity::Fatal) {
         bail!("nothing can run: {}", render::line(fatal, &loaded.sources));
     }
-    say(&loaded.diagnostics, &loaded);
+    say(&loaded.diagnostics, loaded);
     sched::require_network_capabilities()?;
     let wanted = args.run_dir.clone().or_else(|| loaded.config.agent.run_dir.clone());
     let run_dir = RunDir::lock(wanted.as_deref().unwrap_or(Path::new(rundir::DEFAULT)))?;
@@ -56,22 +64,31 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     rundir::keep_stale(&mut leftovers, &loaded.config.routers);
 
     let (events, event_reader) = mailbox(EVENTS, &Wake::new()?);
-    let log = LogThread::spawn(event_reader)?;
     let knock = Wake::new()?;
     let (commands, command_reader) = mailbox(COMMANDS, &knock);
+    let board = Arc::new(Board::new(Chronicle::new(in_force.clone())));
+    let teller = Teller::spawn(event_reader, board.clone(), commands.clone())?;
+    let api = Api::open(&run_dir.socket(), board, DiskCheck::new(args.clone()))?;
     let (reports, report_reader) = mailbox(ORDERS, &knock);
     let (orders, order_reader) = mailbox(ORDERS, &Wake::new()?);
     run_dir.record(&loaded.config.routers, &leftovers).context("cannot record addresses")?;
     let kernel = kernel::spawn(order_reader, reports, events.clone(), leftovers)?;
     let ended = Wake::new()?;
-    let queues =
-        Queues { commands: command_reader, reports: report_reader, orders, events, ended: ended.clone() };
+    let queues = Queues {
+        commands: command_reader,
+        reports: report_reader,
+        orders,
+        events: events.clone(),
+        ended: ended.clone(),
+    };
     let protocol = protocol::spawn(queues, &loaded.config.agent)?;
 
-    let supervisor = Supervisor { args, loaded, run_dir, commands, ids: BTreeMap::new(), next_id: 0 };
+    let supervisor =
+        Supervisor { args, in_force, run_dir, commands, events, ids: BTreeMap::new(), next_id: 0 };
     let outcome = supervisor.serve(&signals, &ended, protocol);
     let _ = kernel.join();
-    log.stop();
+    api.close();
+    teller.stop();
     outcome
 }
 
@@ -92,7 +109,8 @@ impl Supervisor {
         let mut waiter = Waiter::new()?;
         waiter.add(signals, 0)?;
         waiter.add(ended, 1)?;
-        let begins = clock::now() + Duration::from_millis(self.loaded.config.global.startup_delay_ms);
+        let begins =
+            clock::now() + Duration::from_millis(self.in_force.loaded.config.global.startup_delay_ms);
         let mut begun = self.begin(begins);
         loop {
             waiter.wait_until((!begun).then_some(begins))?.for_each(drop);
@@ -115,7 +133,7 @@ impl Supervisor {
         if clock::now() < begins {
             return false;
         }
-        let routers = self.loaded.config.routers.clone();
+        let routers = self.in_force.loaded.config.routers.clone();
         tracing::info!(
             "{} {} runs {} virtual router(s) from {}",
             env!("CARGO_PKG_NAME"),
@@ -133,7 +151,7 @@ impl Supervisor {
         let id = RouterId(self.next_id);
         self.next_id += 1;
         self.ids.insert(place(&router), id);
-        let fast_takeover = self.loaded.config.agent.fast_takeover;
+        let fast_takeover = self.in_force.loaded.config.agent.fast_takeover;
         self.commands.send_patiently(Command::Add { id, router: Box::new(router), fast_takeover });
     }
 
@@ -146,29 +164,32 @@ impl Supervisor {
     /// Puts a changed file in force without touching what did not change. A file that brings errors
     /// the running one did not have is refused as a whole.
     fn reload(&mut self, begun: bool) {
-        let fresh = check::load(&self.args);
-        say(&fresh.diagnostics, &fresh);
-        if let Some(why) = self.refusal(&fresh) {
-            tracing::error!(
-                "reload refused: {} {why}; the former configuration stays in force",
+        let fresh = Arc::new(in_force::load(&self.args));
+        say(&fresh.loaded.diagnostics, &fresh.loaded);
+        if let Some(why) = self.refusal(&fresh.loaded) {
+            self.tell(What::ReloadRefused(format!(
+                "{} {why}; the former configuration stays in force",
                 self.args.config.display()
-            );
+            )));
             return;
         }
-        let before = std::mem::replace(&mut self.loaded, fresh).config;
+        let former = std::mem::replace(&mut self.in_force, fresh);
+        let before = &former.loaded.config;
+        self.tell(Fact::InForce(self.in_force.clone()));
         if !begun {
             return; // nothing runs yet: the fresh configuration is the one that will begin
         }
-        let changes = diff(&before, &self.loaded.config);
-        let both = [&before.routers[..], &self.loaded.config.routers[..]].concat();
+        let after = &self.in_force.loaded.config;
+        let changes = diff(before, after);
+        let both = [&before.routers[..], &after.routers[..]].concat();
+        let takeover_changed = before.agent.fast_takeover != after.agent.fast_takeover;
         self.record(&both);
         for change in &changes {
-            tracing::info!("reload: {change}");
+            self.tell(What::Reload(change.to_string()));
         }
         if changes.is_empty() {
-            tracing::info!("reload: nothing changed");
+            self.tell(What::Reload("nothing changed".to_owned()));
         }
-        let takeover_changed = before.agent.fast_takeover != self.loaded.config.agent.fast_takeover;
         for change in changes {
             self.apply(change);
         }
@@ -179,8 +200,8 @@ impl Supervisor {
 
     /// Why `fresh` must not replace what runs.
     fn refusal(&self, fresh: &Loaded) -> Option<String> {
-        let errors = new_errors(&self.loaded.diagnostics, &fresh.diagnostics).len();
-        let running = self.loaded.config.routers.len();
+        let errors = new_errors(&self.in_force.loaded.diagnostics, &fresh.diagnostics).len();
+        let running = self.in_force.loaded.config.routers.len();
         if fresh.exit_status() == 2 {
             Some("cannot be used".to_owned())
         } else if errors > 0 {
@@ -193,6 +214,10 @@ impl Supervisor {
         } else {
             None
         }
+    }
+
+    fn tell(&self, what: impl Into<What>) {
+        self.events.send_patiently(Event::now(None, what));
     }
 
     fn record(&self, routers: &[VirtualRouter]) {
@@ -218,12 +243,12 @@ impl Supervisor {
     }
 
     fn change(&mut self, id: RouterId, router: VirtualRouter) {
-        let fast_takeover = self.loaded.config.agent.fast_takeover;
+        let fast_takeover = self.in_force.loaded.config.agent.fast_takeover;
         self.commands.send_patiently(Command::Change { id, router: Box::new(router), fast_takeover });
     }
 
     fn refresh_all(&mut self) {
-        for router in self.loaded.config.routers.clone() {
+        for router in self.in_force.loaded.config.routers.clone() {
             if let Some(id) = self.ids.get(&place(&router)).copied() {
                 self.change(id, router);
             }
@@ -231,7 +256,7 @@ impl Supervisor {
     }
 
     fn dump(&self) {
-        let Config { routers, refused, .. } = &self.loaded.config;
+        let Config { routers, refused, .. } = &self.in_force.loaded.config;
         tracing::info!("{} virtual router(s) configured, {} refused", routers.len(), refused.len());
     }
 

@@ -125,6 +125,11 @@ impl SourceMap {
         self.files.iter().map(|(path, _)| path.as_path())
     }
 
+    /// Every file with its text, in order.
+    pub fn texts(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.files.iter().map(|(path, text)| (path.as_path(), text.as_str()))
+    }
+
     /// Line and column (in characters) of the span's beginning, both counted from 1.
     pub fn line_column(&self, span: &Span) -> (usize, usize) {
         let text = self.text(span.file);

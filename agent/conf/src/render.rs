@@ -43,6 +43,25 @@ pub fn text(diagnostics: &[Diagnostic], sources: &SourceMap, color: bool) -> Str
     out
 }
 
+/// What `--check` says of a configuration read from `path`: all findings, then what would run.
+pub fn report(loaded: &crate::Loaded, path: &std::path::Path, color: bool) -> String {
+    let names = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let config = &loaded.config;
+    let mut report = text(&loaded.diagnostics, &loaded.sources, color);
+    report.push_str(&format!(
+        "{}: {} virtual router(s) would run: {}",
+        path.display(),
+        config.routers.len(),
+        names(config.routers.iter().map(|router| router.name.as_str()).collect()),
+    ));
+    if !config.refused.is_empty() {
+        let refused = config.refused.iter().map(|refused| refused.name.as_str()).collect();
+        report.push_str(&format!("; refused: {}", names(refused)));
+    }
+    report.push('\n');
+    report
+}
+
 /// One diagnostic on one line: `file:line:column: severity: message (label)`.
 pub fn line(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
     let mut out = String::new();

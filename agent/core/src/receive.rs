@@ -116,6 +116,23 @@ pub enum DiscardKind {
 impl DiscardKind {
     /// Number of kinds.
     pub const COUNT: usize = Self::Owner as usize + 1;
+
+    /// Names for programs, by index.
+    pub const NAMES: [&str; Self::COUNT] = [
+        "ip",
+        "ttl",
+        "length",
+        "version",
+        "type",
+        "checksum",
+        "vrid",
+        "destination",
+        "auth_unknown",
+        "auth_mismatch",
+        "auth_failure",
+        "interval",
+        "owner",
+    ];
 }
 
 impl Discard {

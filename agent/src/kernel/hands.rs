@@ -12,6 +12,7 @@ use super::interfaces::Interfaces;
 use super::view::LISTING;
 use super::{Definition, Leftover, Order, Report, RouterId};
 use crate::event::{Event, EventSender, Identity, What};
+use crate::fact::Fact;
 use crate::mailbox::{Receiver, Sender};
 use hacluster_core::time::Instant;
 use hacluster_net::netlink::{AddressSpec, Group, Monitor, Requests};
@@ -102,6 +103,7 @@ impl Hands {
             self.work_one_batch();
             self.announce_one_batch();
             self.report_interfaces();
+            self.tell_held();
             if clock::now() >= self.next_sweep {
                 self.sweep();
             }
@@ -130,6 +132,7 @@ impl Hands {
             Order::Announce { id, rounds } => self.announce(id, rounds),
             Order::Release { id } => self.release(id, false),
             Order::Forget { id } => self.release(id, true),
+            Order::Retell => self.holdings.values_mut().for_each(|holding| holding.told = None),
             Order::Abandon => {
                 let ids: Vec<_> = self.holdings.keys().copied().collect();
                 for id in ids {
@@ -276,8 +279,17 @@ impl Hands {
         self.enqueue(id);
     }
 
+    /// Tells which addresses are there, of routers whose work is done for now.
+    fn tell_held(&mut self) {
+        for holding in self.holdings.values_mut().filter(|holding| !holding.queued) {
+            if let Some(held) = holding.held_news() {
+                self.events.send_or_drop(Event::now(Some(holding.identity.clone()), Fact::Held(held)));
+            }
+        }
+    }
+
     pub(super) fn event(&self, router: Option<Arc<Identity>>, what: What) {
-        self.events.send_or_drop(Event { router, what });
+        self.events.send_or_drop(Event::now(router, what));
     }
 
     pub(super) fn trouble(&self, error: NetError) {

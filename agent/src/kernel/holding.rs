@@ -2,6 +2,7 @@
 
 use super::{Definition, RouterId};
 use crate::event::Identity;
+use crate::fact::Held;
 use hacluster_conf::model::{Address, Broadcast};
 use hacluster_core::time::Duration;
 use hacluster_net::NetError;
@@ -66,6 +67,8 @@ pub(super) struct Holding {
     pub(super) intruders: Option<(Ipv4Addr, usize)>,
     /// How often addresses were put back.
     pub(super) restorations: u64,
+    /// What was last told of its addresses.
+    pub(super) told: Option<Held>,
 }
 
 /// Addresses that somebody else took away.
@@ -104,6 +107,7 @@ impl Holding {
             vanished: None,
             intruders: None,
             restorations: 0,
+            told: None,
         }
     }
 
@@ -156,6 +160,20 @@ impl Holding {
         for slot in &mut self.slots {
             slot.refused = false;
         }
+    }
+
+    /// Which addresses are there, unless that was told already. Compares without allocating.
+    pub(super) fn held_news(&mut self) -> Option<Held> {
+        let present = || self.slots.iter().map(|slot| slot.present);
+        let told = self.told.as_ref();
+        if told.is_some_and(|told| {
+            told.restorations == self.restorations && told.present.iter().copied().eq(present())
+        }) {
+            return None;
+        }
+        let held = Held { present: present().collect(), restorations: self.restorations };
+        self.told = Some(held.clone());
+        Some(held)
     }
 
     /// How many of its addresses are there.

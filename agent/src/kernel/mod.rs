@@ -63,6 +63,8 @@ pub enum Order {
         /// Which router.
         id: RouterId,
     },
+    /// Tell once more which addresses are there.
+    Retell,
     /// The protocol thread is gone: release everything, then end as by `Shutdown`.
     Abandon,
     /// Finish what was ordered, report [`Report::Finished`] and end.

@@ -6,6 +6,7 @@ use super::router::{Router, source_of};
 use super::schedule::Schedule;
 use super::{Command, Queues};
 use crate::event::{Event, EventSender, What};
+use crate::fact::Fact;
 use crate::kernel::{Definition, InterfaceNow, Order, Report, RouterId};
 use crate::translate;
 use hacluster_conf::model::{Agent, VirtualRouter};
@@ -182,6 +183,7 @@ impl Engine {
                 if accepted.addresses_differ {
                     router.addresses_differ(now, advert.source, &self.queues.events);
                 }
+                router.tally.accepted.add_one();
                 self.feed(id, now, Input::Heard(accepted.heard));
             }
             Err(why) => router.discarded(now, Some(advert.source), why, &self.queues.events),
@@ -226,6 +228,7 @@ impl Engine {
                     let destination = router.template.destination();
                     let packet = router.template.with_priority(priority);
                     self.ports[router.port].queue(id, destination, packet);
+                    router.tally.sent.add_one();
                 }
                 Action::Claim { rounds } => {
                     router.claim += 1;
@@ -237,12 +240,12 @@ impl Engine {
                 }
                 Action::Release => self.outbox.put(Order::Release { id }),
                 Action::Transition(transition) => {
-                    let priority = router.machine.priority();
-                    router.tell(&self.queues.events, What::Transition { transition, priority });
+                    router.changed(now, transition, &self.queues.events);
                 }
                 Action::Note(note) => router.note(now, note, &self.queues.events),
             }
         }
+        router.tell_standing(now, &self.queues.events);
         self.schedule.set(id, router.machine.next_deadline());
     }
 
@@ -290,6 +293,7 @@ impl Engine {
             Command::Add { id, router, fast_takeover } => self.add(id, *router, fast_takeover),
             Command::Change { id, router, fast_takeover } => self.change(id, *router, fast_takeover),
             Command::Remove { id } => self.remove(id),
+            Command::Retell => self.retell(),
             Command::Stop => {
                 let ids: Vec<_> = self.routers.keys().copied().collect();
                 for id in ids {
@@ -301,6 +305,16 @@ impl Engine {
         }
     }
 
+    fn retell(&mut self) {
+        let events = &self.queues.events;
+        events.send_or_drop(Event::now(None, Fact::Retelling));
+        for router in self.routers.values_mut() {
+            router.retell(clock::now(), events);
+        }
+        events.send_or_drop(Event::now(None, Fact::Retold));
+        self.outbox.put(Order::Retell);
+    }
+
     fn add(&mut self, id: RouterId, configured: VirtualRouter, fast_takeover: bool) {
         let number = self.port_number(&configured.interface).unwrap_or_else(|| {
             self.ports.push(Port::new(&configured.interface));
@@ -310,8 +324,9 @@ impl Engine {
         let attached = port.attach(configured.vrid, id, configured.mcast_group);
         let interface_source = port.now.and_then(|now| now.source);
         let source = source_of(&configured, interface_source);
-        let router = Router::new(number, configured, fast_takeover, source);
+        let mut router = Router::new(number, configured, fast_takeover, source);
         let definition = definition(id, &router);
+        router.retell(clock::now(), &self.queues.events);
         self.routers.insert(id, router);
         self.outbox.put(Order::Define(definition));
         self.or_trouble(attached);
@@ -323,6 +338,7 @@ impl Engine {
         let attached = port.attach(configured.vrid, id, configured.mcast_group);
         let source = source_of(&configured, port.now.and_then(|now| now.source));
         router.reconfigure(configured, source);
+        router.retell(clock::now(), &self.queues.events);
         let definition = definition(id, router);
         let parameters = translate::parameters(&router.configured, fast_takeover);
         self.outbox.put(Order::Define(definition));
@@ -335,6 +351,7 @@ impl Engine {
         self.feed(id, clock::now(), Input::Stop);
         self.flush(); // priority 0 leaves before the socket forgets the router
         let Some(router) = self.routers.remove(&id) else { return };
+        router.tell(&self.queues.events, Fact::Removed);
         self.schedule.set(id, None);
         self.outbox.put(Order::Forget { id });
         let port = &mut self.ports[router.port];
@@ -436,7 +453,7 @@ impl Engine {
 }
 
 fn tell(events: &EventSender, error: NetError) {
-    events.send_or_drop(Event { router: None, what: What::Trouble { error } });
+    events.send_or_drop(Event::now(None, What::Trouble { error }));
 }
 
 fn definition(id: RouterId, router: &Router) -> Definition {

@@ -52,6 +52,8 @@ pub enum Command {
         /// Which one.
         id: RouterId,
     },
+    /// Events were lost: tell everything that is so once more.
+    Retell,
     /// Stop all and end the thread.
     Stop,
 }

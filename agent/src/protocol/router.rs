@@ -1,9 +1,12 @@
 //! One virtual router in the shell: its machine, its packet, what it expects and what it counted.
 
 use crate::event::{Event, EventSender, Identity, What};
+use crate::fact::{Fact, Setup, Standing};
+use crate::tally::Tally;
 use crate::translate;
 use hacluster_conf::model::VirtualRouter;
-use hacluster_core::machine::{Machine, Note};
+use hacluster_core::machine::{Machine, Note, State, StateKind, Transition};
+use hacluster_core::priority::Priority;
 use hacluster_core::receive::{Discard, DiscardKind, Expectation};
 use hacluster_core::time::{Duration, Instant};
 use hacluster_core::wire::v2::Template;
@@ -13,6 +16,8 @@ use std::sync::Arc;
 
 /// A remark of one kind is made at most this often; what happened between is counted into it.
 const REMARK_INTERVAL: Duration = Duration::from_secs(10);
+/// That another master is followed is told at most this often: forged adverts could make it flap.
+const MASTER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A virtual router that runs, or waits for its interface.
 #[derive(Debug)]
@@ -28,7 +33,14 @@ pub(super) struct Router {
     pub(super) started: bool,
     /// Number of the latest claim.
     pub(super) claim: u64,
-    /// Dropped packets by kind, since the router was added.
+    /// For whoever asks.
+    pub(super) tally: Arc<Tally>,
+    source: Ipv4Addr,
+    entered: Instant,
+    last: Option<(Transition, Priority)>,
+    /// What was told last, and when.
+    told: Option<(Standing, Instant)>,
+    /// Dropped packets by kind: when to speak of them.
     discards: [Counter; DiscardKind::COUNT],
     send_failures: Counter,
     differing: Counter,
@@ -78,6 +90,11 @@ impl Router {
             configured,
             started: false,
             claim: 0,
+            tally: Arc::default(),
+            source,
+            entered: hacluster_net::clock::now(),
+            last: None,
+            told: None,
             discards: [Counter::default(); DiscardKind::COUNT],
             send_failures: Counter::default(),
             differing: Counter::default(),
@@ -97,6 +114,7 @@ impl Router {
 
     /// Adverts leave from `source`.
     pub(super) fn set_source(&mut self, source: Ipv4Addr) {
+        self.source = source;
         self.template = Template::new(&translate::outgoing(&self.configured, source));
     }
 
@@ -113,6 +131,7 @@ impl Router {
         why: Discard,
         events: &EventSender,
     ) {
+        self.tally.discarded[why.kind() as usize].add_one();
         if let Some(count) = self.discards[why.kind() as usize].count(now) {
             self.tell(events, What::Discarded { sender, why, count });
         }
@@ -128,6 +147,7 @@ impl Router {
     }
 
     pub(super) fn send_failed(&mut self, now: Instant, error: NetError, events: &EventSender) {
+        self.tally.send_failures.add_one();
         if let Some(count) = self.send_failures.count(now) {
             self.tell(events, What::SendFailed { error, count });
         }
@@ -144,8 +164,61 @@ impl Router {
         }
     }
 
-    pub(super) fn tell(&self, events: &EventSender, what: What) {
-        events.send_or_drop(Event { router: Some(self.identity.clone()), what });
+    /// The machine changed its state.
+    pub(super) fn changed(&mut self, now: Instant, transition: Transition, events: &EventSender) {
+        let priority = self.machine.priority();
+        self.entered = now;
+        self.last = Some((transition, priority));
+        if transition.to == StateKind::Master {
+            self.tally.became_master.add_one();
+        }
+        self.tell(events, What::Transition { transition, priority });
+    }
+
+    /// Tells where it stands if that is news. Called for every packet: compares, copies, no more.
+    pub(super) fn tell_standing(&mut self, now: Instant, events: &EventSender) {
+        let standing = self.standing();
+        let due = match &self.told {
+            None => true,
+            Some((told, _)) if standing == *told => false,
+            Some((told, at)) => {
+                standing.differs_beyond_master(told)
+                    || told.master.is_none()
+                    || now.since(*at) >= MASTER_INTERVAL
+            }
+        };
+        if due {
+            self.told = Some((standing, now));
+            self.tell(events, Fact::Standing(standing));
+        }
+    }
+
+    /// Tells everything that is so.
+    pub(super) fn retell(&mut self, now: Instant, events: &EventSender) {
+        let setup = Setup::of(&self.configured, self.tally.clone());
+        self.tell(events, Fact::Configured(Arc::new(setup)));
+        self.told = None;
+        self.tell_standing(now, events);
+    }
+
+    fn standing(&self) -> Standing {
+        let master = match self.machine.state() {
+            State::Backup(backup) => backup.master.map(|(heard, _)| heard),
+            State::Initialize | State::Master(_) | State::Fault => None,
+        };
+        Standing {
+            state: self.machine.state().kind(),
+            entered: self.entered,
+            last: self.last,
+            priority: self.machine.priority(),
+            source: self.source,
+            faults: self.machine.faults(),
+            master,
+        }
+    }
+
+    pub(super) fn tell(&self, events: &EventSender, what: impl Into<What>) {
+        events.send_or_drop(Event::now(Some(self.identity.clone()), what));
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Suite {
 
 impl Suite {
     /// First thing in `main`: children of a lab pass through here, and the process has one thread.
-    /// Builds the agent too, so that it is never an older one that is tried.
+    /// Builds agent and haclusterctl too, so that it is never an older one that is tried.
     pub fn enter() -> Self {
         privilege::exec_if_asked();
         if !env::args().any(|argument| argument == "--list")
@@ -77,12 +77,13 @@ fn build_agent() -> Result<()> {
         return Ok(());
     };
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "hacluster-agent", "--manifest-path"]);
+    command.args(["build", "--quiet", "--package", "hacluster-agent", "--package", "haclusterctl"]);
+    command.arg("--manifest-path");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let program = env::current_exe().unwrap_or_default();
     if program.ancestors().nth(2).is_some_and(|folder| folder.ends_with("release")) {
         command.arg("--release");
     }
-    ensure!(command.status().context("cannot run cargo")?.success(), "hacluster-agent does not build");
+    ensure!(command.status().context("cannot run cargo")?.success(), "the programs do not build");
     Ok(())
 }

@@ -1,0 +1,198 @@
+//! Our words to the contract's. No value is invented here: what is not known stays empty.
+
+use crate::chronicle::{Record, RouterView};
+use crate::event::Level;
+use crate::fact::Standing;
+use crate::in_force::{InForce, OnDisk};
+use crate::tally::Tally;
+use hacluster_conf::diag::Severity;
+use hacluster_core::machine::{self, StateKind, TakeoverCause};
+use hacluster_core::priority::Priority;
+use hacluster_core::receive::DiscardKind;
+use hacluster_proto::v1;
+use std::time::SystemTime;
+
+pub(super) fn router(view: &RouterView) -> v1::VirtualRouter {
+    let standing = view.standing.as_ref();
+    let master = standing.and_then(|standing| standing.master);
+    v1::VirtualRouter {
+        name: view.identity.name.clone(),
+        vrid: view.identity.vrid.get().into(),
+        interface: view.identity.interface.clone(),
+        state: state(view.state()).into(),
+        since: Some(view.since.into()),
+        last_transition: standing.and_then(|standing| last_transition(standing, view.since)),
+        priority_base: view.setup.priority.get().into(),
+        priority_effective: standing.map_or(view.setup.priority, |standing| standing.priority).get().into(),
+        faults: standing
+            .into_iter()
+            .flat_map(|standing| standing.faults.iter())
+            .map(|f| fault(f).into())
+            .collect(),
+        master_address: master.map(|heard| heard.sender.to_string()).unwrap_or_default(),
+        master_priority: master.map_or(0, |heard| heard.priority.get().into()),
+        source: standing
+            .filter(|standing| !standing.source.is_unspecified())
+            .map(|standing| standing.source.to_string())
+            .unwrap_or_default(),
+        advert_interval: std::time::Duration::from_micros(view.setup.interval.duration().as_micros())
+            .try_into()
+            .ok(),
+        addresses: addresses(view),
+        counters: Some(counters(&view.setup.tally, view.held.restorations)),
+    }
+}
+
+fn last_transition(standing: &Standing, at: SystemTime) -> Option<v1::Transition> {
+    standing.last.map(|(last, priority)| transition(&last, priority, at))
+}
+
+fn addresses(view: &RouterView) -> Vec<v1::Address> {
+    let present = |number: usize| view.held.present.get(number).copied().unwrap_or(false);
+    let written = view.setup.addresses.iter().enumerate();
+    written
+        .map(|(number, address)| v1::Address {
+            address: address.text.clone(),
+            interface: address.interface.clone(),
+            present: present(number),
+            advertised: address.advertised,
+        })
+        .collect()
+}
+
+fn counters(tally: &Tally, restorations: u64) -> v1::Counters {
+    let dropped = DiscardKind::NAMES.iter().zip(&tally.discarded);
+    v1::Counters {
+        adverts_sent: tally.sent.get(),
+        adverts_accepted: tally.accepted.get(),
+        adverts_discarded: dropped
+            .filter(|(_, count)| count.get() > 0)
+            .map(|(name, count)| ((*name).to_owned(), count.get()))
+            .collect(),
+        send_failures: tally.send_failures.get(),
+        became_master: tally.became_master.get(),
+        restorations,
+    }
+}
+
+pub(super) fn event(record: &Record) -> v1::Event {
+    v1::Event {
+        sequence: record.sequence,
+        at: Some(record.at.into()),
+        router: record.router.as_ref().map(|identity| identity.name.clone()).unwrap_or_default(),
+        warning: record.level == Level::Warning,
+        text: record.text.clone(),
+        transition: record.transition.map(|(of, priority)| transition(&of, priority, record.at)),
+    }
+}
+
+fn transition(of: &machine::Transition, priority: Priority, at: SystemTime) -> v1::Transition {
+    v1::Transition {
+        from: state(of.from).into(),
+        to: state(of.to).into(),
+        reason: Some(v1::Reason { kind: reason(&of.reason).into(), text: of.reason.to_string() }),
+        priority: priority.get().into(),
+        at: Some(at.into()),
+    }
+}
+
+fn state(of: StateKind) -> v1::State {
+    match of {
+        StateKind::Initialize => v1::State::Initialize,
+        StateKind::Backup => v1::State::Backup,
+        StateKind::Master => v1::State::Master,
+        StateKind::Fault => v1::State::Fault,
+    }
+}
+
+fn fault(of: machine::Fault) -> v1::Fault {
+    match of {
+        machine::Fault::Interface => v1::Fault::Interface,
+        machine::Fault::Link => v1::Fault::Link,
+        machine::Fault::Source => v1::Fault::Source,
+        machine::Fault::AddressInterface => v1::Fault::AddressInterface,
+        machine::Fault::Claim => v1::Fault::Claim,
+    }
+}
+
+fn reason(of: &machine::Reason) -> v1::ReasonKind {
+    use machine::Reason;
+    match of {
+        Reason::Started | Reason::OwnerStarted => v1::ReasonKind::Started,
+        Reason::Stopped => v1::ReasonKind::Stopped,
+        Reason::Yielded(_) => v1::ReasonKind::Yielded,
+        Reason::TookOver(TakeoverCause::Silence | TakeoverCause::MasterSilent(_)) => v1::ReasonKind::Silence,
+        Reason::TookOver(TakeoverCause::Resigned(_)) => v1::ReasonKind::Resigned,
+        Reason::TookOver(TakeoverCause::LowerPriority(_)) => v1::ReasonKind::LowerPriority,
+        Reason::Fault(_) => v1::ReasonKind::Fault,
+        Reason::Recovered(_) => v1::ReasonKind::Recovered,
+    }
+}
+
+pub(super) fn configuration(in_force: &InForce, disk: Option<OnDisk>) -> v1::ConfigurationState {
+    let found = &in_force.loaded.diagnostics;
+    let count = |holds: fn(&hacluster_conf::diag::Diagnostic) -> bool| {
+        u32::try_from(found.iter().filter(|found| holds(found)).count()).unwrap_or(u32::MAX)
+    };
+    let file_state = match disk {
+        Some(OnDisk::Loaded) => v1::FileState::Loaded,
+        Some(OnDisk::Changed) => v1::FileState::Changed,
+        Some(OnDisk::Unreadable) => v1::FileState::Unreadable,
+        None => v1::FileState::Unspecified,
+    };
+    v1::ConfigurationState {
+        path: in_force.path.display().to_string(),
+        loaded: Some(in_force.at.into()),
+        hash: in_force.hash.clone(),
+        file_state: file_state.into(),
+        errors: count(|found| found.severity >= Severity::Error),
+        warnings: count(|found| found.severity == Severity::Warning),
+        not_in_force: count(|found| found.not_in_force),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chronicle::tests::{chronicle, event as happened, identity, moment, setup, standing};
+    use crate::fact::{Fact, Held};
+    use hacluster_core::machine::{Reason, Transition};
+    use hacluster_core::receive::Heard;
+
+    #[test]
+    fn a_backup_shows_its_master_and_its_addresses() {
+        let (mut chronicle, one) = (chronicle(), identity("VI_1", 51));
+        let heard = Heard { sender: [192, 0, 2, 9].into(), priority: Priority::configured(150).unwrap() };
+        let last = Transition { from: StateKind::Initialize, to: StateKind::Backup, reason: Reason::Started };
+        let mut backup = standing(StateKind::Backup, 7, Some(heard));
+        backup.last = Some((last, Priority::configured(100).unwrap()));
+        for fact in [
+            Fact::Configured(setup(&["192.0.2.80/24", "192.0.2.81/24"])),
+            Fact::Standing(backup),
+            Fact::Held(Held { present: vec![false, true], restorations: 3 }),
+        ] {
+            chronicle.fold(&happened(&one, 7, fact), moment(9));
+        }
+        let view = &chronicle.routers()[0];
+        view.setup.tally.discarded[DiscardKind::AuthFailure as usize].add_one();
+        let told = router(view);
+        assert_eq!((told.state(), told.vrid, told.master_priority), (v1::State::Backup, 51, 150));
+        assert_eq!(told.master_address, "192.0.2.9");
+        assert_eq!(told.since.unwrap().seconds, 1_007);
+        let last = told.last_transition.unwrap();
+        let reason = last.reason.unwrap();
+        assert_eq!((reason.kind(), reason.text.as_str()), (v1::ReasonKind::Started, "started"));
+        assert_eq!(told.addresses.iter().map(|address| address.present).collect::<Vec<_>>(), [false, true]);
+        let counters = told.counters.unwrap();
+        assert_eq!((counters.restorations, counters.adverts_discarded["auth_failure"]), (3, 1));
+        assert_eq!(counters.adverts_discarded.len(), 1);
+    }
+
+    #[test]
+    fn every_cause_of_a_drop_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = DiscardKind::NAMES.iter().collect();
+        assert_eq!(names.len(), DiscardKind::COUNT);
+        assert_eq!(DiscardKind::NAMES[DiscardKind::Owner as usize], "owner");
+        assert_eq!(DiscardKind::NAMES[DiscardKind::Checksum as usize], "checksum");
+    }
+}

@@ -1,0 +1,211 @@
+//! The configuration in force, and whether the disk still says the same.
+//!
+//! ```text
+//!   files --read through Recorder--> conf -> Loaded
+//!                 `--> SHA-256 of all bytes, names of all files
+//! ```
+
+use crate::args::Args;
+use hacluster_conf::source::{Disk, Source};
+use hacluster_conf::{Loaded, layered};
+use sha2::{Digest, Sha256};
+use std::cell::RefCell;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// A configuration that was read, and what it was read from.
+#[derive(Debug)]
+pub struct InForce {
+    /// The file named on the command line.
+    pub path: PathBuf,
+    /// Model, findings, and texts with passwords masked.
+    pub loaded: Loaded,
+    /// When it was read.
+    pub at: SystemTime,
+    /// SHA-256, in hex, of the bytes of all files one after the other, as read (not masked):
+    /// `cat FILE... | sha256sum`.
+    pub hash: String,
+    /// Every file that was asked for, in order.
+    files: Vec<PathBuf>,
+}
+
+/// Reads what the command line names.
+pub fn load(args: &Args) -> InForce {
+    let recorder = Recorder::default();
+    let loaded = hacluster_conf::load(&args.config, &recorder);
+    let loaded = match &args.agent_config {
+        Some(toml) => layered::overlay(loaded, toml, &recorder),
+        None => loaded,
+    };
+    let Recorder { hasher, files, .. } = recorder;
+    InForce {
+        path: args.config.clone(),
+        loaded,
+        at: SystemTime::now(),
+        hash: hasher.into_inner().finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        files: files.into_inner(),
+    }
+}
+
+/// The disk, and what was read from it.
+#[derive(Default)]
+struct Recorder {
+    disk: Disk,
+    hasher: RefCell<Sha256>,
+    files: RefCell<Vec<PathBuf>>,
+}
+
+impl Source for Recorder {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.files.borrow_mut().push(path.to_owned());
+        let bytes = self.disk.read(path)?;
+        self.hasher.borrow_mut().update(&bytes);
+        Ok(bytes)
+    }
+
+    fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        self.disk.glob(base, pattern)
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        self.disk.env(name)
+    }
+
+    fn host_name(&self) -> String {
+        self.disk.host_name()
+    }
+}
+
+/// How the disk compares with what is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDisk {
+    /// The same.
+    Loaded,
+    /// Another text.
+    Changed,
+    /// The file cannot be read any more.
+    Unreadable,
+}
+
+/// Compares the disk with what is in force; reads only what looks touched since the last time.
+#[derive(Debug)]
+pub struct DiskCheck {
+    args: Args,
+    last: Mutex<Option<Look>>,
+}
+
+/// One reading of the disk.
+#[derive(Debug)]
+struct Look {
+    /// Files and their folders (a new file in an included folder touches the folder).
+    marks: Vec<(PathBuf, Option<Mark>)>,
+    hash: String,
+}
+
+/// Device, number, length and times of a file: another file, or another text, has another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark(u64, u64, u64, i64, i64, i64);
+
+impl DiskCheck {
+    /// For the files that `args` names.
+    pub fn new(args: Args) -> Self {
+        Self { args, last: Mutex::new(None) }
+    }
+
+    /// Reads files: not for a thread that others wait for.
+    pub fn compare(&self, in_force: &InForce) -> OnDisk {
+        if std::fs::File::open(&in_force.path).is_err() {
+            return OnDisk::Unreadable;
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.as_ref().filter(|look| look.marks.iter().all(|(path, at)| mark(path) == *at));
+        let hash = match known {
+            Some(look) => look.hash.clone(),
+            None => {
+                let fresh = load(&self.args);
+                let look = Look { marks: marks(&fresh.files), hash: fresh.hash.clone() };
+                // What was written a moment ago may be written again within one tick of the clock.
+                *last = look.is_settled().then_some(look);
+                fresh.hash
+            }
+        };
+        if hash == in_force.hash { OnDisk::Loaded } else { OnDisk::Changed }
+    }
+}
+
+impl Look {
+    fn is_settled(&self) -> bool {
+        let recent = SystemTime::now() - Duration::from_secs(2);
+        let recent = recent.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.marks.iter().flat_map(|(_, mark)| mark).all(|mark| mark.3.max(mark.5) < recent as i64)
+    }
+}
+
+fn marks(files: &[PathBuf]) -> Vec<(PathBuf, Option<Mark>)> {
+    let mut paths: Vec<PathBuf> = files.to_vec();
+    paths.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
+    paths.retain(|path| !path.as_os_str().is_empty());
+    paths.sort();
+    paths.dedup();
+    paths.into_iter().map(|path| (path.clone(), mark(&path))).collect()
+}
+
+fn mark(path: &Path) -> Option<Mark> {
+    let found = std::fs::metadata(path).ok()?;
+    Some(Mark(found.dev(), found.ino(), found.len(), found.mtime(), found.mtime_nsec(), found.ctime()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::fs;
+
+    const TEXT: &str = "vrrp_instance VI_1 {\n  interface eth0\n  virtual_router_id 51\n  priority 90\n  \
+                        authentication {\n auth_type PASS\n auth_pass first\n }\n \
+                        virtual_ipaddress {\n 192.0.2.1/24\n }\n}\n";
+
+    fn args(path: &Path) -> Args {
+        Args::parse_from(["hacluster-agent", "--config", path.to_str().unwrap()])
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keepalived.conf");
+        fs::write(&file, "").unwrap();
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(load(&args(&file)).hash, empty);
+    }
+
+    #[test]
+    fn a_changed_password_is_a_change_and_the_old_text_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keepalived.conf");
+        fs::write(&file, TEXT).unwrap();
+        let (in_force, check) = (load(&args(&file)), DiskCheck::new(args(&file)));
+        assert_eq!(check.compare(&in_force), OnDisk::Loaded);
+        fs::write(&file, TEXT.replace("first", "other")).unwrap();
+        assert_eq!(check.compare(&in_force), OnDisk::Changed);
+        fs::write(&file, TEXT).unwrap();
+        assert_eq!(check.compare(&in_force), OnDisk::Loaded);
+        fs::remove_file(&file).unwrap();
+        assert_eq!(check.compare(&in_force), OnDisk::Unreadable);
+    }
+
+    #[test]
+    fn a_new_file_in_an_included_folder_is_a_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keepalived.conf");
+        fs::create_dir(dir.path().join("more")).unwrap();
+        fs::write(dir.path().join("more/a.conf"), TEXT).unwrap();
+        fs::write(&file, "include more/*.conf\n").unwrap();
+        let (in_force, check) = (load(&args(&file)), DiskCheck::new(args(&file)));
+        assert_eq!(check.compare(&in_force), OnDisk::Loaded);
+        fs::write(dir.path().join("more/b.conf"), "# nothing\n").unwrap();
+        assert_eq!(check.compare(&in_force), OnDisk::Changed);
+    }
+}

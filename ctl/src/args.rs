@@ -1,0 +1,107 @@
+//! The command line.
+
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Shows what hacluster agents do, and why.
+#[derive(Debug, Parser)]
+#[command(
+    name = "haclusterctl",
+    version,
+    after_help = "Examples:\n  \
+        haclusterctl status\n  \
+        haclusterctl events -f VI_1\n\n\
+        Exit status: 0 as it should be, 1 degraded, 2 the agent cannot be reached, 3 wrong usage."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Where the agent is.
+#[derive(Clone, Debug, Arguments)]
+pub(crate) struct Place {
+    /// Run directory of the agent; its socket is agent.sock in there
+    #[arg(long, global = true, value_name = "DIR", default_value = "/run/hacluster")]
+    pub(crate) run_dir: PathBuf,
+    /// Socket of the agent, instead of that in the run directory
+    #[arg(long, global = true, value_name = "PATH", env = "HACLUSTER_SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Every virtual router of this node: who is master, since when, and what is wrong
+    Status(StatusArgs),
+    /// What happened, and why
+    Events(EventsArgs),
+    /// Check a configuration file, or show the one in force
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Shell completions and man pages
+    #[command(hide = true)]
+    Generate {
+        /// Where to write them
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct StatusArgs {
+    /// Only these virtual routers, regardless of case
+    #[arg(value_name = "ROUTER")]
+    pub(crate) routers: Vec<String>,
+    /// How to answer
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// Answer again after every change, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct EventsArgs {
+    /// Only of this virtual router, regardless of case
+    #[arg(value_name = "ROUTER")]
+    pub(crate) router: Option<String>,
+    /// Go on with what happens, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How to answer; json is one object a line
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Say everything that is wrong with a file, as hacluster-agent --check does; needs no agent
+    #[command(after_help = "Exit status: 0 all is in force, 1 something written is not, 2 not runnable.")]
+    Check {
+        /// keepalived.conf, or agent.toml when the name ends in .toml
+        file: PathBuf,
+        /// How to answer: table or json
+        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+        output: Format,
+    },
+    /// The files in force as the agent read them, passwords masked
+    Show {
+        /// How to answer
+        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+        output: Format,
+    },
+}
+
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For people with wide terminals.
+    Wide,
+    /// For programs; names are stable.
+    Json,
+    /// For programs; names as in json.
+    Yaml,
+}
