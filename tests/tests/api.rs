@@ -91,8 +91,7 @@ fn takeover() -> Result<()> {
         router(right, "the new master", |router| router["state"] == "master")?;
         let events = ctl(right, &["events", "vi_1", "-o", "json"])?;
         let text = String::from_utf8_lossy(&events.stdout).into_owned();
-        let last =
-            text.lines().filter(|line| line.contains("\"transition\":{")).next_back().context("none")?;
+        let last = text.lines().rfind(|line| line.contains("\"transition\":{")).context("none")?;
         let event: Value = serde_json::from_str(last)?;
         ensure!(event["transition"]["to"] == "master", "{event:#}");
         ensure!(event["transition"]["reason_kind"] == "resigned", "{event:#}");
