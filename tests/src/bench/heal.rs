@@ -17,7 +17,7 @@ const PAIRS: usize = 12;
 /// So that twelve pairs meet twelve different phases of the interval.
 const STAGGER: Duration = Duration::from_millis(77);
 /// Long enough for an election and the bursts after it.
-const SPLIT: Duration = Duration::from_secs(6);
+const SPLIT: Duration = Duration::from_secs(5);
 const HEAL: Duration = Duration::from_secs(4);
 
 pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {

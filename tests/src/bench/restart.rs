@@ -25,7 +25,7 @@ const SPACING: Duration = Duration::from_millis(1);
 const AFTERMATH: Duration = Duration::from_secs(5);
 
 pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
-    let times = bench.repeat(3);
+    let times = bench.repeat(2);
     let both = bench.daemons.each(|kind| (0..times).map(|_| one(bench, kind)).collect::<Result<Vec<_>>>())?;
     let both = both.map(|gaps| median(&gaps?));
     report.row("kill -9 and restart: longest gap at 1,000 pings/s", "ms", both, Aim::OfKeepalived(0.1));

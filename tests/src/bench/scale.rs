@@ -13,6 +13,7 @@ use super::stats::{ms_between, now_ns, percentile};
 use super::usage::{cpu_us, pss_mib};
 use anyhow::Result;
 use hacluster_lab::Process;
+use hacluster_net::{clock, sched};
 use std::{
     collections::{HashMap, HashSet},
     process::Command,
@@ -51,6 +52,8 @@ pub(super) struct Lateness {
 }
 
 pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    let floor = idle_timer(if bench.quick { 4 } else { 6 })?;
+    report.row("idle machine: a bare timer once a second, late, max", "ms", [Some(floor), None], Aim::None);
     let sizes: &[usize] = if bench.quick { &[1, 255] } else { &[1, 255, 1_000, 2_000] };
     for &count in sizes {
         let both = bench.daemons.each(|kind| one(bench, kind, count))?;
@@ -75,6 +78,19 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How late this machine wakes a thread that does nothing else: no daemon can do better.
+fn idle_timer(seconds: usize) -> Result<f64> {
+    let mut latest = 0.0_f64;
+    let mut deadline = clock::now();
+    sched::set_exact_timers()?;
+    for _ in 0..seconds {
+        deadline += hacluster_core::time::Duration::from_secs(1);
+        clock::sleep_until(deadline);
+        latest = latest.max(clock::now().since(deadline).as_micros() as f64 / 1e3);
+    }
+    Ok(latest)
 }
 
 fn lateness_rows(report: &mut Report, name: &str, both: [Option<Lateness>; 2], p99: Aim, max: Aim) {
@@ -107,7 +123,7 @@ fn one(bench: &Bench, kind: Kind, count: usize) -> Result<Scale> {
     if count > WATCHED_MAX {
         return Ok(scale);
     }
-    let window = Duration::from_secs(if bench.quick { 4 } else { 8 });
+    let window = Duration::from_secs(if bench.quick { 4 } else { 6 });
     thread::sleep(AFTER_ANNOUNCEMENTS);
     let (sent_us, idle) = watch(&stand, &daemon, window)?;
     (scale.sent_us, scale.idle) = (Some(sent_us), idle);

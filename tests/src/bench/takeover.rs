@@ -30,7 +30,7 @@ struct Takeover {
 pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let sizes: &[usize] = if bench.quick { &[1, 1_000] } else { &[1, 20, 200, 1_000, 4_000] };
     for &count in sizes {
-        let times = bench.repeat(if count > 200 { 3 } else { 5 });
+        let times = bench.repeat(3);
         let bare = (0..times).map(|_| bare(count)).collect::<Result<Vec<_>>>()?;
         let bare = median(&bare).context("no figure")?;
         let measured = bench

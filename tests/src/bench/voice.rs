@@ -63,15 +63,16 @@ impl Voice {
         socket.send(&[Outgoing { destination: GROUP, bytes }], &mut |_, _| ());
     }
 
-    /// Sends `rate` adverts per second, evenly, router after router.
-    pub(super) fn keep_saying(mut self, priority: u8, rate: u32) -> Result<Speech> {
+    /// Sends `rate` adverts per second, router after router, `burst` of them at a time.
+    pub(super) fn keep_saying(mut self, priority: u8, rate: u32, burst: u32) -> Result<Speech> {
         let (stop, said) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&said));
         let thread = thread::Builder::new().name("voice".into()).spawn(move || {
             let start = Instant::now();
             let mut count = 0u64;
             while !stopped.load(Ordering::Relaxed) {
-                let due = (start.elapsed().as_secs_f64() * f64::from(rate)) as u64 + 1;
+                let bursts = start.elapsed().as_secs_f64() * f64::from(rate) / f64::from(burst);
+                let due = (bursts as u64 + 1) * u64::from(burst);
                 while count < due {
                     self.say((count % self.packets.len().max(1) as u64) as usize, priority);
                     count += 1;
