@@ -240,6 +240,9 @@ impl Hands {
         let now = clock::now();
         if now >= self.next_listing {
             self.next_listing = now + LISTING;
+            if self.work.is_empty() {
+                self.farewells.clear(); // whoever has not been heard of by now had gone before we asked
+            }
             self.list_all();
         }
         self.next_sweep = self.next_listing;
