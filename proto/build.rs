@@ -5,7 +5,10 @@ use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=hacluster");
-    let files = protox::compile(["hacluster/v1/read.proto"], ["."])?;
+    let files = protox::compile(
+        ["hacluster/v1/read.proto", "hacluster/v1/admin.proto", "hacluster/v1/peer.proto"],
+        ["."],
+    )?;
 
     let mut methods = String::from("&[\n");
     for file in files.file.iter().filter(|file| file.package().starts_with("hacluster.")) {

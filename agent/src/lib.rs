@@ -27,6 +27,7 @@ pub mod in_force;
 pub mod kernel;
 pub mod log;
 pub mod mailbox;
+pub mod orders;
 pub mod protocol;
 pub mod rundir;
 pub mod supervisor;

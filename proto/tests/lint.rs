@@ -4,8 +4,10 @@
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto};
 
+const FILES: [&str; 3] = ["hacluster/v1/read.proto", "hacluster/v1/admin.proto", "hacluster/v1/peer.proto"];
+
 fn files() -> Vec<FileDescriptorProto> {
-    let all = protox::compile(["hacluster/v1/read.proto"], [env!("CARGO_MANIFEST_DIR")]).unwrap();
+    let all = protox::compile(FILES, [env!("CARGO_MANIFEST_DIR")]).unwrap();
     let ours: Vec<_> = all.file.into_iter().filter(|file| file.package() == "hacluster.v1").collect();
     assert!(ours.len() >= 2, "the contract's files were not found");
     ours

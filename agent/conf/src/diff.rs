@@ -205,7 +205,7 @@ impl Fields {
 
 fn agent(old: &Agent, new: &Agent) -> Vec<FieldChange> {
     // Written out without `..`: a new setting does not compile until it is considered here.
-    let Agent { realtime_priority, lock_memory, cpu_affinity, fast_takeover, run_dir } = old;
+    let Agent { realtime_priority, lock_memory, cpu_affinity, fast_takeover, run_dir, state_dir } = old;
     let mut fields = Fields::default();
     fields.compare(
         "realtime_priority",
@@ -218,6 +218,9 @@ fn agent(old: &Agent, new: &Agent) -> Vec<FieldChange> {
         .compare("cpu_affinity", Effect::Live, (cpu_affinity, &new.cpu_affinity), |cpus| format!("{cpus:?}"));
     fields.live("fast_takeover", fast_takeover, &new.fast_takeover);
     fields.compare("run_dir", Effect::Restart, (run_dir, &new.run_dir), |dir| {
+        or(dir.as_ref().map(|dir| dir.display()).as_ref(), "default")
+    });
+    fields.compare("state_dir", Effect::Restart, (state_dir, &new.state_dir), |dir| {
         or(dir.as_ref().map(|dir| dir.display()).as_ref(), "default")
     });
     fields.0

@@ -40,6 +40,7 @@ pub(super) fn router(view: &RouterView) -> v1::VirtualRouter {
             .ok(),
         addresses: addresses(view),
         counters: Some(counters(&view.setup.tally, view.held.restorations)),
+        ..v1::VirtualRouter::default()
     }
 }
 

@@ -50,6 +50,7 @@ fn answer(routers: Vec<v1::VirtualRouter>, file_state: v1::FileState) -> v1::Get
         started: at(999_900),
         now: at(1_000_180),
         configuration: Some(configuration),
+        ..Default::default()
     };
     v1::GetSnapshotResponse { node: Some(node), routers, refused: vec![], sequence: 7 }
 }

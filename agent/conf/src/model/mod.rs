@@ -3,9 +3,11 @@
 //! Front ends (`keepalived`, `layered`) produce it; the agent and, later, `haclusterctl` read it.
 //! Nothing in it depends on the text it came from.
 
+pub mod cluster;
 pub(crate) mod validate;
 pub mod vrrp;
 
+pub use cluster::{Api, Peer, Tls};
 pub use vrrp::{
     Accept, Address, AddressScope, Authentication, Broadcast, Garp, InitialState, Preemption, VirtualRouter,
 };
@@ -19,6 +21,10 @@ pub struct Config {
     pub agent: Agent,
     /// Settings that concern every virtual router.
     pub global: Global,
+    /// The control API over TCP; `None` leaves the unix socket alone.
+    pub api: Option<Api>,
+    /// The other agents, in the order written.
+    pub peers: Vec<Peer>,
     /// The virtual routers that run, in the order written.
     pub routers: Vec<VirtualRouter>,
     /// Virtual routers that are written but cannot run, each with the reason.
@@ -48,6 +54,8 @@ pub struct Agent {
     pub fast_takeover: bool,
     /// Where the agent writes (lock, state); see `--run-dir`.
     pub run_dir: Option<std::path::PathBuf>,
+    /// Where the agent keeps what must survive a reboot (holds, audit log); see `--state-dir`.
+    pub state_dir: Option<std::path::PathBuf>,
 }
 
 impl Default for Agent {
@@ -58,6 +66,7 @@ impl Default for Agent {
             cpu_affinity: Vec::new(),
             fast_takeover: true,
             run_dir: None,
+            state_dir: None,
         }
     }
 }

@@ -1,0 +1,14 @@
+//! What operators and peers ordered of a virtual router, over its configuration.
+
+use hacluster_core::priority::Priority;
+
+/// Standing orders of one virtual router. Kept by the cluster part, obeyed by the protocol thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Take nothing from a living master: after a failover, or while paused.
+    pub hold_back: bool,
+    /// Rule only where nobody else does: advertise priority 1, because the node is drained.
+    pub rest: bool,
+    /// As master, advertise this priority until another master is heard.
+    pub lead: Option<Priority>,
+}
