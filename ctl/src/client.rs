@@ -1,43 +1,105 @@
-//! The way to the agent, and its failures in words.
+//! The way to one agent, and its failures in words.
 
-use crate::args::Place;
+use crate::fanout::{Member, Way};
 use anyhow::{Context, anyhow};
-use hacluster_proto::{MESSAGE_BYTES_MAX, v1::read_client::ReadClient};
+use hacluster_proto::MESSAGE_BYTES_MAX;
+use hacluster_proto::v1::{admin_client::AdminClient, read_client::ReadClient};
 use hyper_util::rt::TokioIo;
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
-/// How long an agent may take to answer.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A connection to one agent. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeClient {
+    channel: Channel,
+}
 
-/// A way to the agent.
-pub(crate) type Client = ReadClient<Channel>;
+impl NodeClient {
+    /// Asks without changing anything.
+    pub(crate) fn read(&self) -> ReadClient<Channel> {
+        ReadClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
 
-impl Place {
-    fn path(&self) -> PathBuf {
-        self.socket.clone().unwrap_or_else(|| self.run_dir.join("agent.sock"))
+    /// Tells the agent what to do.
+    pub(crate) fn admin(&self) -> AdminClient<Channel> {
+        AdminClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 
-/// Connects to the agent.
-pub(crate) async fn connect(place: &Place) -> anyhow::Result<Client> {
-    let path = place.path();
-    let stream = tokio::time::timeout(ANSWER_MAX, UnixStream::connect(&path)).await;
-    let stream = stream
-        .map_err(|_| anyhow!("the agent at {} does not take connections", path.display()))?
-        .map_err(|error| explain(&path, &error))?;
+/// Why one node gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NodeError {
+    /// It cannot be reached, or fell silent; in words, with the mend.
+    Unreachable(String),
+    /// It answered, and refused; in words.
+    Refused(Code, String),
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(text) | Self::Refused(_, text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl From<anyhow::Error> for NodeError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Unreachable(format!("{error:#}"))
+    }
+}
+
+impl From<tonic::Status> for NodeError {
+    fn from(status: tonic::Status) -> Self {
+        let text = match status.code() {
+            Code::Unimplemented => {
+                "this agent does not know the request: it is older than haclusterctl".to_owned()
+            }
+            Code::Unknown | Code::Unavailable | Code::Internal | Code::DeadlineExceeded | Code::Cancelled => {
+                return Self::Unreachable(format!("the agent ended the conversation: {}", status.message()));
+            }
+            _ => status.message().to_owned(),
+        };
+        Self::Refused(status.code(), text)
+    }
+}
+
+/// Connects to `member`. Takes no longer than `deadline`.
+pub(crate) async fn connect(member: &Member, deadline: Duration) -> Result<NodeClient, NodeError> {
+    let connecting = async {
+        match &member.way {
+            Way::Socket(path) => local(path).await,
+        }
+    };
+    let channel = tokio::time::timeout(deadline, connecting).await;
+    let channel = channel.map_err(|_| silent(deadline))??;
+    Ok(NodeClient { channel })
+}
+
+/// Nothing came within `deadline`.
+pub(crate) fn silent(deadline: Duration) -> NodeError {
+    NodeError::Unreachable(format!(
+        "no answer within {}: the node, its agent or the network between is down; --timeout waits longer",
+        crate::times::span(deadline)
+    ))
+}
+
+async fn local(path: &Path) -> anyhow::Result<Channel> {
+    let stream = UnixStream::connect(path).await.map_err(|error| explain(path, &error))?;
     let mut first = Some(stream);
     let connector = tower::service_fn(move |_| {
         let stream = first.take().ok_or_else(|| io::Error::other("the agent closed the connection"));
         async move { stream.map(TokioIo::new) }
     });
-    let endpoint = Endpoint::from_static("http://agent");
-    let channel = endpoint.connect_with_connector(connector).await;
-    let channel = channel.with_context(|| format!("{} does not answer as an agent does", path.display()))?;
-    Ok(ReadClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    let channel = Endpoint::from_static("http://agent").connect_with_connector(connector).await;
+    channel.with_context(|| format!("{} does not answer as an agent does", path.display()))
 }
 
 fn explain(path: &Path, error: &io::Error) -> anyhow::Error {
@@ -54,28 +116,5 @@ fn explain(path: &Path, error: &io::Error) -> anyhow::Error {
             anyhow!("no agent answers at {shown}: it ended without cleaning up. Start hacluster-agent again")
         }
         _ => anyhow!("no agent answers at {shown}: {error}"),
-    }
-}
-
-/// What the agent refused, or why it fell silent.
-pub(crate) fn refused(status: &tonic::Status) -> anyhow::Error {
-    use tonic::Code;
-    match status.code() {
-        Code::PermissionDenied | Code::ResourceExhausted => anyhow!("{}", status.message()),
-        Code::Unimplemented => anyhow!("this agent does not know the request: it is older than haclusterctl"),
-        Code::DeadlineExceeded | Code::Cancelled => {
-            anyhow!("the agent did not answer within {} s", ANSWER_MAX.as_secs())
-        }
-        _ => anyhow!("the agent ended the conversation: {}", status.message()),
-    }
-}
-
-/// A call with the deadline of every call.
-pub(crate) async fn call<T>(
-    answer: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-) -> anyhow::Result<T> {
-    match tokio::time::timeout(ANSWER_MAX, answer).await {
-        Ok(answer) => answer.map(tonic::Response::into_inner).map_err(|status| refused(&status)),
-        Err(_) => Err(anyhow!("the agent did not answer within {} s", ANSWER_MAX.as_secs())),
     }
 }

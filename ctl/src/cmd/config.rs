@@ -1,7 +1,7 @@
 //! `haclusterctl config`: check offline, show what is in force.
 
+use super::{call, first};
 use crate::args::{Format, Place};
-use crate::client::{call, connect};
 use crate::output;
 use crate::view::Configuration;
 use crate::{Outcome, UNREACHABLE};
@@ -42,8 +42,8 @@ struct File {
 }
 
 pub(super) async fn show(place: &Place, format: Format) -> anyhow::Result<Outcome> {
-    let mut client = connect(place).await?;
-    let answer = call(client.get_configuration(v1::GetConfigurationRequest {})).await?;
+    let mut client = first(place).await?;
+    let answer = call(place.timeout, client.get_configuration(v1::GetConfigurationRequest {})).await?;
     let files = answer.files.into_iter().map(|file| File { path: file.path, text: file.text });
     let shown = Shown {
         state: answer.state.unwrap_or_default().into(),

@@ -1,19 +1,24 @@
 //! `haclusterctl events`.
 
+use super::{call, first};
 use crate::Outcome;
 use crate::args::{EventsArgs, Format, Place};
-use crate::client::{Client, call, connect, refused};
+use crate::client::NodeError;
+
 use crate::output::{self, table, yaml};
 use crate::view::{Event, find};
+use hacluster_proto::v1::read_client::ReadClient;
 use hacluster_proto::v1::{self, watch_response::Change};
+use tonic::transport::Channel;
 
 pub(super) async fn run(place: &Place, args: &EventsArgs) -> anyhow::Result<Outcome> {
-    let mut client = connect(place).await?;
+    let mut client = first(place).await?;
     // Subscribed before the past is read, so that nothing falls between.
-    let changes = if args.follow { Some(call(client.watch(v1::WatchRequest {})).await?) } else { None };
-    let mut last = list(&mut client, args, 0).await?;
+    let changes =
+        if args.follow { Some(call(place.timeout, client.watch(v1::WatchRequest {})).await?) } else { None };
+    let mut last = list(place, &mut client, args, 0).await?;
     let Some(mut changes) = changes else { return Ok(Outcome::Well) };
-    while let Some(message) = changes.message().await.map_err(|status| refused(&status))? {
+    while let Some(message) = changes.message().await.map_err(NodeError::from)? {
         let due = match message.change {
             // We were too slow to be told everything: ask for what happened meanwhile.
             Some(Change::Snapshot(snapshot)) => snapshot.sequence > last,
@@ -21,20 +26,25 @@ pub(super) async fn run(place: &Place, args: &EventsArgs) -> anyhow::Result<Outc
             None => false,
         };
         if due {
-            last = list(&mut client, args, last).await?;
+            last = list(place, &mut client, args, last).await?;
         }
     }
     anyhow::bail!("the agent ended the conversation")
 }
 
 /// Prints what happened after number `after`; gives the number of the latest event.
-async fn list(client: &mut Client, args: &EventsArgs, after: u64) -> anyhow::Result<u64> {
+async fn list(
+    place: &Place,
+    client: &mut ReadClient<Channel>,
+    args: &EventsArgs,
+    after: u64,
+) -> anyhow::Result<u64> {
     let request = v1::ListEventsRequest { after_sequence: after, router: String::new() };
-    let answer = call(client.list_events(request)).await?;
+    let answer = call(place.timeout, client.list_events(request)).await?;
     let last = answer.events.last().map_or(after, |event| event.sequence);
     let mut events: Vec<Event> = answer.events.into_iter().map(Event::from).collect();
     if let Some(typed) = &args.router {
-        let name = resolve(client, typed, &events).await?;
+        let name = resolve(place, client, typed, &events).await?;
         events.retain(|event| event.router.as_ref() == Some(&name));
     }
     if answer.forgotten > 0 && after > 0 && args.output != Format::Json {
@@ -52,8 +62,13 @@ async fn list(client: &mut Client, args: &EventsArgs, after: u64) -> anyhow::Res
 }
 
 /// The router that is meant: of those that run, and of those that are only remembered.
-async fn resolve(client: &mut Client, typed: &str, events: &[Event]) -> anyhow::Result<String> {
-    let now = call(client.get_snapshot(v1::GetSnapshotRequest {})).await?;
+async fn resolve(
+    place: &Place,
+    client: &mut ReadClient<Channel>,
+    typed: &str,
+    events: &[Event],
+) -> anyhow::Result<String> {
+    let now = call(place.timeout, client.get_snapshot(v1::GetSnapshotRequest {})).await?;
     let mut names: Vec<String> = now.routers.into_iter().map(|router| router.name).collect();
     names.extend(events.iter().filter_map(|event| event.router.clone()));
     names.sort();

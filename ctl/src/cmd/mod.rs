@@ -6,8 +6,13 @@ mod generate;
 mod status;
 
 use crate::Outcome;
-use crate::args::{Args, ConfigVerb, Verb};
+use crate::args::{Args, ConfigVerb, Place, Verb};
+use crate::client::{NodeError, connect, silent};
+use crate::fanout::Cluster;
 use anyhow::Context;
+use hacluster_proto::v1::read_client::ReadClient;
+use std::time::Duration;
+use tonic::transport::Channel;
 
 /// Does what was asked.
 pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -18,6 +23,24 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
         Verb::Config(ConfigVerb::Show { output }) => wait(config::show(&place, output)),
         Verb::Status(status) => wait(status::run(&place, &status)),
         Verb::Events(events) => wait(events::run(&place, &events)),
+    }
+}
+
+/// The one agent to ask where a verb asks only one.
+async fn first(place: &Place) -> anyhow::Result<ReadClient<Channel>> {
+    let cluster = Cluster::of(place)?;
+    let member = cluster.members.first().context("the context names no node")?;
+    Ok(connect(member, place.timeout).await?.read())
+}
+
+/// A call with the deadline of every call.
+async fn call<T>(
+    deadline: Duration,
+    answer: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, NodeError> {
+    match tokio::time::timeout(deadline, answer).await {
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => Err(silent(deadline)),
     }
 }
 

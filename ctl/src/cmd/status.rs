@@ -1,26 +1,29 @@
 //! `haclusterctl status`.
 
+use super::{call, first};
+use crate::Outcome;
 use crate::args::{Format, Place, StatusArgs};
-use crate::client::{call, connect, refused};
+use crate::client::NodeError;
 use crate::output::{self, table};
 use crate::view::Status;
-use crate::{Outcome, client::Client};
 use hacluster_proto::v1;
+use hacluster_proto::v1::read_client::ReadClient;
 use std::time::Duration;
+use tonic::transport::Channel;
 
 /// Changes that come together are shown together.
 const TOGETHER: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(place: &Place, args: &StatusArgs) -> anyhow::Result<Outcome> {
-    let mut client = connect(place).await?;
+    let mut client = first(place).await?;
     if args.watch {
-        return watch(&mut client, args).await;
+        return watch(place, &mut client, args).await;
     }
-    show(&mut client, args).await
+    show(place, &mut client, args).await
 }
 
-async fn show(client: &mut Client, args: &StatusArgs) -> anyhow::Result<Outcome> {
-    let answer = call(client.get_snapshot(v1::GetSnapshotRequest {})).await?;
+async fn show(place: &Place, client: &mut ReadClient<Channel>, args: &StatusArgs) -> anyhow::Result<Outcome> {
+    let answer = call(place.timeout, client.get_snapshot(v1::GetSnapshotRequest {})).await?;
     let status = Status::of(answer, &args.routers)?;
     let text = match output::structured(&status, args.output)? {
         Some(text) => text,
@@ -31,20 +34,24 @@ async fn show(client: &mut Client, args: &StatusArgs) -> anyhow::Result<Outcome>
 }
 
 /// The stream says when; what is shown is a fresh snapshot each time, so nothing can be missed.
-async fn watch(client: &mut Client, args: &StatusArgs) -> anyhow::Result<Outcome> {
-    let mut changes = call(client.watch(v1::WatchRequest {})).await?;
+async fn watch(
+    place: &Place,
+    client: &mut ReadClient<Channel>,
+    args: &StatusArgs,
+) -> anyhow::Result<Outcome> {
+    let mut changes = call(place.timeout, client.watch(v1::WatchRequest {})).await?;
     loop {
-        if changes.message().await.map_err(|status| refused(&status))?.is_none() {
+        if changes.message().await.map_err(NodeError::from)?.is_none() {
             anyhow::bail!("the agent ended the conversation");
         }
         while let Ok(message) = tokio::time::timeout(TOGETHER, changes.message()).await {
-            if message.map_err(|status| refused(&status))?.is_none() {
+            if message.map_err(NodeError::from)?.is_none() {
                 anyhow::bail!("the agent ended the conversation");
             }
         }
         if output::color() {
             output::print("\x1b[H\x1b[2J")?; // a terminal shows the latest only
         }
-        show(client, args).await?;
+        show(place, client, args).await?;
     }
 }
