@@ -27,6 +27,28 @@ pub struct Identity {
     pub interface: String,
 }
 
+/// What a virtual router is known by while its name and settings change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Interface of the adverts.
+    pub interface: String,
+    /// Number on the network.
+    pub vrid: Vrid,
+}
+
+impl Identity {
+    /// What it is known by.
+    pub fn place(&self) -> Place {
+        Place { interface: self.interface.clone(), vrid: self.vrid }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "vrid {} on {}", self.vrid, self.interface)
+    }
+}
+
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (vrid {}, {})", self.name, self.vrid, self.interface)

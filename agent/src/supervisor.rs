@@ -9,6 +9,7 @@ use crate::fact::Fact;
 use crate::in_force::{self, DiskCheck, InForce};
 use crate::kernel::{self, RouterId};
 use crate::mailbox::{Sender, mailbox};
+use crate::orders::Orders;
 use crate::protocol::{self, Command, Ended, Queues};
 use crate::rundir::{self, RunDir};
 use crate::teller::Teller;
@@ -32,6 +33,8 @@ const EVENTS: usize = 16_384;
 const ORDERS: usize = 8_192;
 /// Commands that may wait for the protocol thread.
 const COMMANDS: usize = 1_024;
+/// Notices that may wait for whoever moves routers.
+const NOTICES: usize = 4_096;
 
 /// The running agent as the main thread sees it.
 struct Supervisor {
@@ -74,11 +77,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     run_dir.record(&loaded.config.routers, &leftovers).context("cannot record addresses")?;
     let kernel = kernel::spawn(order_reader, reports, events.clone(), leftovers)?;
     let ended = Wake::new()?;
+    let (notices, _notice_reader) = mailbox(NOTICES, &Wake::new()?);
     let queues = Queues {
         commands: command_reader,
         reports: report_reader,
         orders,
         events: events.clone(),
+        notices,
         ended: ended.clone(),
     };
     let protocol = protocol::spawn(queues, &loaded.config.agent)?;
@@ -152,7 +157,8 @@ impl Supervisor {
         self.next_id += 1;
         self.ids.insert(place(&router), id);
         let fast_takeover = self.in_force.loaded.config.agent.fast_takeover;
-        self.commands.send_patiently(Command::Add { id, router: Box::new(router), fast_takeover });
+        let orders = Orders::default();
+        self.commands.send_patiently(Command::Add { id, router: Box::new(router), fast_takeover, orders });
     }
 
     fn remove(&mut self, router: &VirtualRouter) {
@@ -244,7 +250,8 @@ impl Supervisor {
 
     fn change(&mut self, id: RouterId, router: VirtualRouter) {
         let fast_takeover = self.in_force.loaded.config.agent.fast_takeover;
-        self.commands.send_patiently(Command::Change { id, router: Box::new(router), fast_takeover });
+        let orders = Orders::default();
+        self.commands.send_patiently(Command::Change { id, router: Box::new(router), fast_takeover, orders });
     }
 
     fn refresh_all(&mut self) {

@@ -4,7 +4,7 @@ use super::outbox::Outbox;
 use super::port::Port;
 use super::router::{Router, source_of};
 use super::schedule::Schedule;
-use super::{Command, Queues};
+use super::{Command, Notice, Queues, Refusal};
 use crate::event::{Event, EventSender, What};
 use crate::fact::Fact;
 use crate::kernel::{Definition, InterfaceNow, Order, Report, RouterId};
@@ -290,9 +290,17 @@ impl Engine {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Add { id, router, fast_takeover } => self.add(id, *router, fast_takeover),
-            Command::Change { id, router, fast_takeover } => self.change(id, *router, fast_takeover),
+            Command::Add { id, router, fast_takeover, .. } => self.add(id, *router, fast_takeover),
+            Command::Change { id, router, fast_takeover, .. } => self.change(id, *router, fast_takeover),
             Command::Remove { id } => self.remove(id),
+            Command::Orders { .. } => {}
+            Command::TakeOver { ticket, .. }
+            | Command::YieldTo { ticket, .. }
+            | Command::Resign { ticket, .. }
+            | Command::Lead { ticket, .. } => {
+                let answer = Err(Refusal::Busy);
+                self.queues.notices.send_or_drop(Notice::Answer { ticket, answer });
+            }
             Command::Retell => self.retell(),
             Command::Stop => {
                 let ids: Vec<_> = self.routers.keys().copied().collect();

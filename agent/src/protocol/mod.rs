@@ -4,64 +4,38 @@
 //!   raw socket -> Port -> wire::v2::parse -> receive::check -> Machine -> Action
 //!                                                                 |          |-- advert --> Port -> raw socket
 //!   Schedule (deadlines) ------------------- Tick ----------------'          |-- addresses -> Order
-//!   Command (supervisor), Report (kernel thread) -> Input                    `-- Event -> log
+//!   Command (supervisor, API), Report (kernel thread) -> Input               |-- Event -> log
+//!                                                                            `-- Notice -> API
 //! ```
 //!
 //! Contract: nothing here waits for anybody. Queues are bounded and lock-free; what does not fit is
-//! kept back (orders, one per router) or dropped and counted (events). Reads are bounded, so a
+//! kept back (orders, one per router) or dropped and counted (events, notices). Reads are bounded, so a
 //! flood delays no timer; a dropped packet touches its own counter and nothing else.
 
+mod command;
 mod engine;
+mod notice;
 mod outbox;
 mod port;
 mod router;
 mod schedule;
 
+pub use command::{Command, Ticket};
+pub use notice::{Answer, Notice, Refusal};
+
 use crate::event::EventSender;
-use crate::kernel::{Order, Report, RouterId};
+use crate::kernel::{Order, Report};
 use crate::mailbox::{Receiver, Sender};
-use hacluster_conf::model::{Agent, VirtualRouter};
+use hacluster_conf::model::Agent;
 use hacluster_net::NetError;
 use hacluster_net::poll::Wake;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
-/// What the supervisor wants.
-#[derive(Debug)]
-pub enum Command {
-    /// Run this virtual router.
-    Add {
-        /// A name of its own among threads.
-        id: RouterId,
-        /// How.
-        router: Box<VirtualRouter>,
-        /// Whether it takes over from a lower priority at once.
-        fast_takeover: bool,
-    },
-    /// It shall run differently; interface and VRID stay.
-    Change {
-        /// Which one.
-        id: RouterId,
-        /// How.
-        router: Box<VirtualRouter>,
-        /// Whether it takes over from a lower priority at once.
-        fast_takeover: bool,
-    },
-    /// Stop it: priority 0 if it rules, addresses removed.
-    Remove {
-        /// Which one.
-        id: RouterId,
-    },
-    /// Events were lost: tell everything that is so once more.
-    Retell,
-    /// Stop all and end the thread.
-    Stop,
-}
-
 /// The queues of the protocol thread.
 #[derive(Debug)]
 pub struct Queues {
-    /// From the supervisor.
+    /// From the supervisor and the API.
     pub commands: Receiver<Command>,
     /// From the kernel thread. Knocks at the same place as `commands`.
     pub reports: Receiver<Report>,
@@ -69,6 +43,8 @@ pub struct Queues {
     pub orders: Sender<Order>,
     /// To whoever listens.
     pub events: EventSender,
+    /// To whoever moves routers between nodes.
+    pub notices: Sender<Notice>,
     /// Rung when the thread has ended, for whatever reason.
     pub ended: Wake,
 }
