@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::context::ContextArgs;
 use crate::times::parse_span;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -26,32 +27,11 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, Arguments)]
 #[command(next_help_heading = "Where the agents are")]
 pub(crate) struct Place {
-    /// Named cluster to ask, instead of the current one
-    #[arg(long, global = true, value_name = "NAME", env = "HACLUSTERCTL_CONTEXT", hide_env = true)]
-    pub(crate) context: Option<String>,
-    /// File of contexts, instead of ~/.config/haclusterctl/config.toml
-    #[arg(long, global = true, value_name = "FILE", env = "HACLUSTERCTL_CONFIG", hide_env = true)]
-    pub(crate) config: Option<PathBuf>,
-    /// Ask the local agent at this socket alone, whatever the contexts say
-    #[arg(long, global = true, value_name = "PATH", env = "HACLUSTER_SOCKET", hide_env = true)]
-    pub(crate) socket: Option<PathBuf>,
-    /// Ask the local agent with this run directory alone; its socket is agent.sock in there
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) run_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
     /// How long each node may take to answer: 500ms, 3s
     #[arg(long, global = true, value_name = "TIME", default_value = "3s", value_parser = parse_span)]
     pub(crate) timeout: Duration,
-}
-
-impl Place {
-    /// Where an agent listens unless told otherwise.
-    const RUN_DIR: &str = "/run/hacluster";
-
-    /// The socket of this machine's agent.
-    pub(crate) fn socket_path(&self) -> PathBuf {
-        let run_dir = || self.run_dir.clone().unwrap_or_else(|| Self::RUN_DIR.into());
-        self.socket.clone().unwrap_or_else(|| run_dir().join("agent.sock"))
-    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,6 +8,7 @@
 
 use crate::args::Place;
 use crate::client::{NodeClient, NodeError, connect, silent};
+use crate::context::{self, Where};
 use jiff::Timestamp;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -41,7 +42,10 @@ pub(crate) enum Way {
 impl Cluster {
     /// What the command line and the contexts say.
     pub(crate) fn of(place: &Place) -> anyhow::Result<Self> {
-        Ok(Self::local(place.socket_path()))
+        match context::resolve(&place.context)? {
+            Where::Socket(path) => Ok(Self::local(path)),
+            Where::Cluster { name, .. } => anyhow::bail!("context {name} is a cluster: name a --run-dir"),
+        }
     }
 
     /// The agent of this machine alone.

@@ -12,6 +12,7 @@ mod args;
 #[allow(dead_code)] // the verbs that use all of it come next
 mod client;
 mod cmd;
+mod context;
 #[allow(dead_code)]
 mod fanout;
 mod output;
