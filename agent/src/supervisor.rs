@@ -244,7 +244,7 @@ impl Supervisor {
                     self.change(id, *new);
                 }
             }
-            Change::Agent(_) | Change::Global(_) => {} // read where they are needed, or at the next start
+            Change::Agent(_) | Change::Global(_) | Change::Cluster(_) => {} // read where they are needed, or at the next start
         }
     }
 

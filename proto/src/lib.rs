@@ -2,11 +2,18 @@
 //!
 //! ```text
 //!   haclusterctl ---- v1.Read: snapshot, watch, events, configuration ----> agent
+//!        `----------- v1.Admin: move, drain, pause, reload ---------------> agent
+//!   agent ----------- v1.Peer, v1.Read ---------------------------------> agent
 //! ```
+//!
+//! [`identity`] says who asks, [`tls`] how the two know each other; a unix socket needs neither.
 //!
 //! Rules, kept by `tests/lint.rs`: everything is documented; enumerations begin with
 //! `..._UNSPECIFIED = 0`; a method's messages are its own; times and durations are typed. A field,
 //! once released, keeps its number and meaning; readers ignore what they do not know.
+
+pub mod identity;
+pub mod tls;
 
 /// Version 1: package `hacluster.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)] // documented in the .proto files

@@ -10,6 +10,8 @@
 //! so renaming it is a change like any other. One that moved to another interface or VRID is found by
 //! its name. No line ever shows a password.
 
+mod cluster;
+
 use crate::diag::{Diagnostic, Severity};
 use crate::model::{
     Accept, Address, Agent, Authentication, Config, Garp, Global, InitialState, Preemption, VirtualRouter,
@@ -46,6 +48,8 @@ pub enum Change {
     Agent(FieldChange),
     /// A setting for all virtual routers.
     Global(FieldChange),
+    /// How this node is reached, or another agent it knows.
+    Cluster(FieldChange),
 }
 
 /// One setting that differs.
@@ -65,7 +69,7 @@ impl Change {
         match self {
             Self::Add(_) | Self::Remove(_) => Effect::Live,
             Self::Modify { what, .. } => what.iter().map(|field| field.effect).max().unwrap_or(Effect::Live),
-            Self::Agent(field) | Self::Global(field) => field.effect,
+            Self::Agent(field) | Self::Global(field) | Self::Cluster(field) => field.effect,
         }
     }
 }
@@ -96,6 +100,7 @@ impl fmt::Display for Change {
                 })
             }
             Self::Global(field) => write!(f, "global: {field}"),
+            Self::Cluster(field) => write!(f, "cluster: {field}"),
         }
     }
 }
@@ -104,6 +109,7 @@ impl fmt::Display for Change {
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes: Vec<Change> = agent(&old.agent, &new.agent).into_iter().map(Change::Agent).collect();
     changes.extend(global(&old.global, &new.global).into_iter().map(Change::Global));
+    changes.extend(cluster::fields(old, new).into_iter().map(Change::Cluster));
     let pairs: Vec<Option<&VirtualRouter>> =
         new.routers.iter().map(|router| predecessor(router, &old.routers, &new.routers)).collect();
     let stays = |router: &VirtualRouter| pairs.iter().flatten().any(|old| place(old) == place(router));

@@ -12,9 +12,11 @@
 //! - `HACLUSTER_AGENT__FAST_TAKEOVER=false`, `HACLUSTER_GLOBAL__ROUTER_ID=n1` and
 //!   `HACLUSTER_VIRTUAL_ROUTER__VI_1__PRIORITY=90` override a key. Only routers that some file names
 //!   are asked for; lists are separated by commas. Other variables are nobody's business.
+//! - `[api]` and `[[peer]]` stand only here: keepalived.conf has no words for them.
 //! - A virtual router with any error in what is written of it is refused: a wrong priority or password
 //!   makes two masters. With a syntax error in any file nothing of the layers is used.
 
+mod cluster;
 mod read;
 mod router;
 mod rules;
@@ -24,14 +26,14 @@ use crate::diag::{Diagnostic, Severity};
 use crate::findings::Findings;
 use crate::model::{Agent, Config, Global};
 use crate::{Loaded, source::Source};
-use read::Layers;
+use read::{Layers, List};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use table::Table;
 
 /// Keys of `[agent]`.
-const AGENT_KEYS: [&str; 5] =
-    ["realtime_priority", "lock_memory", "cpu_affinity", "fast_takeover", "run_dir"];
+const AGENT_KEYS: [&str; 6] =
+    ["realtime_priority", "lock_memory", "cpu_affinity", "fast_takeover", "run_dir", "state_dir"];
 /// Keys of `[global]`.
 const GLOBAL_KEYS: [&str; 5] =
     ["router_id", "mcast_group", "startup_delay", "log_unknown_vrids", "keepalived_conf"];
@@ -61,7 +63,7 @@ fn apply(mut loaded: Loaded, path: &Path, source: &dyn Source, may_name_base: bo
         }
         let names: Vec<String> = loaded.config.routers.iter().map(|router| router.name.clone()).collect();
         layers.read_environment(&names, source, &mut loaded.sources);
-        lower(&mut loaded.config, &layers, &findings);
+        lower(&mut loaded.config, &layers, &findings, path, &source.host_name());
     }
     loaded.diagnostics.extend(findings.finish());
     loaded
@@ -97,7 +99,7 @@ fn take_base(
     loaded.config = base.config;
 }
 
-fn lower(config: &mut Config, layers: &Layers, findings: &Findings) {
+fn lower(config: &mut Config, layers: &Layers, findings: &Findings, path: &Path, host_name: &str) {
     let known = rules::known(&config.routers);
     let mut root = layers.merged(findings);
     if let Some(table) = root.table("agent") {
@@ -112,9 +114,10 @@ fn lower(config: &mut Config, layers: &Layers, findings: &Findings) {
     }
     if let Some(mut routers) = root.table("virtual_router") {
         // One after the other: a table knows the errors since it was begun.
-        let tables = layers.router_keys().iter().filter_map(|key| routers.table(key));
-        lay_over(tables, layers.router_keys(), config);
+        let keys = layers.keys(List::Routers);
+        lay_over(keys.iter().filter_map(|key| routers.table(key)), keys, config);
     }
+    cluster::lower(config, &mut root, layers, path, host_name);
     rules::check(config, &known, layers, findings);
 }
 
@@ -155,6 +158,9 @@ fn agent(mut table: Table<'_>, agent: &mut Agent) {
     table.set_bool("fast_takeover", &mut agent.fast_takeover);
     if let Some(dir) = table.text("run_dir") {
         agent.run_dir = Some(dir.into());
+    }
+    if let Some(dir) = table.text("state_dir") {
+        agent.state_dir = Some(dir.into());
     }
     table.finish(&AGENT_KEYS);
 }

@@ -22,6 +22,29 @@ pub(crate) fn is_host(ip: &Ipv4Addr) -> bool {
     !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast()
 }
 
+/// Whether a node can have this name: it stands in certificates as a host name does.
+pub(crate) fn is_node_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let label = |label: &str| {
+        label.chars().all(inner) && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let number = last.chars().all(|c| c.is_ascii_digit());
+    (1..=63).contains(&name.len()) && name.split('.').all(label) && !number
+}
+
+/// Whether it is `HOST:PORT`: an IPv4 address, a host name or `[IPv6]`, and a port that is not 0.
+pub(crate) fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let port = port.parse::<u16>().is_ok_and(|number| number > 0) && port.bytes().all(|b| b.is_ascii_digit());
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = match bracketed {
+        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => is_node_name(host) || host.parse::<Ipv4Addr>().is_ok_and(|ip| is_host(&ip)),
+    };
+    host && port
+}
+
 /// `IP` or `IP/LENGTH`; without a length it is one address alone.
 pub(crate) fn prefixed(text: &str) -> Option<(IpAddr, u8)> {
     let (ip, length) = match text.split_once('/') {
@@ -82,6 +105,41 @@ mod tests {
             ("a\u{7}", false, false),
         ] {
             assert_eq!((is_interface_name(name), is_label(name)), (interface, label), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn nodes_and_where_they_listen() {
+        for (name, good) in [
+            ("node1", true),
+            ("LVS_DEVEL", true),
+            ("a.example", true),
+            ("1a", true),
+            ("", false),
+            ("a b", false),
+            ("-a", false),
+            ("a..b", false),
+            ("a/b", false),
+            ("192.0.2.1", false),
+            ("7", false),
+        ] {
+            assert_eq!(is_node_name(name), good, "{name:?}");
+        }
+        for (text, good) in [
+            ("192.0.2.1:9443", true),
+            ("node2.example:9443", true),
+            ("[2001:db8::1]:9443", true),
+            ("192.0.2.1", false),
+            ("192.0.2.1:0", false),
+            ("192.0.2.1:+1", false),
+            ("192.0.2.1:65536", false),
+            ("224.0.0.18:9443", false),
+            ("2001:db8::1:9443", false),
+            ("192.0.2.300:9443", false),
+            ("https://a:1", false),
+            (":9443", false),
+        ] {
+            assert_eq!(is_host_and_port(text), good, "{text:?}");
         }
     }
 

@@ -17,10 +17,8 @@ use toml::{
 };
 
 /// The tables of a file.
-const TABLES: [&str; 3] = ["agent", "global", "virtual_router"];
-/// Most virtual routers of all layers: 255 on each of a few interfaces.
-const ROUTERS_MAX: usize = 4096;
-/// Longest name of a virtual router.
+const TABLES: [&str; 5] = ["agent", "api", "global", "peer", "virtual_router"];
+/// Longest name of a virtual router or peer.
 const NAME_MAX_BYTES: usize = 128;
 /// Longest path whose place is remembered; no key there is comes near it.
 const PATH_MAX_BYTES: usize = 256;
@@ -38,6 +36,57 @@ pub(super) struct Place {
 
 /// Places by path, such as `virtual_router.vi_1.priority` or `virtual_router.vi_1.addresses.0`.
 pub(super) type Places = BTreeMap<String, Place>;
+
+/// A list of tables that are known by their names through all layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    Routers,
+    Peers,
+}
+
+impl List {
+    const ALL: [Self; 2] = [Self::Routers, Self::Peers];
+
+    /// Its name in a file.
+    fn table(self) -> &'static str {
+        match self {
+            Self::Routers => "virtual_router",
+            Self::Peers => "peer",
+        }
+    }
+
+    /// What one of it is for people, and the name of an example.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Routers => ("virtual router", "VI_1"),
+            Self::Peers => ("peer", "node2"),
+        }
+    }
+
+    /// Most of all layers: 255 virtual routers on each of a few interfaces, and peers that are all
+    /// connected to each other.
+    fn most(self) -> usize {
+        match self {
+            Self::Routers => 4096,
+            Self::Peers => 64,
+        }
+    }
+}
+
+/// Keys (names in lower case) of one list, in the order written.
+#[derive(Default)]
+struct Keys {
+    list: Vec<String>,
+    seen: HashSet<String>,
+}
+
+impl Keys {
+    fn see(&mut self, key: &str) {
+        if self.seen.insert(key.to_owned()) {
+            self.list.push(key.to_owned());
+        }
+    }
+}
 
 /// One layer as a source of the `config` crate.
 #[derive(Clone, Debug, Default)]
@@ -59,9 +108,8 @@ pub(super) struct Layers {
     files: Vec<Layer>,
     environment: Map<String, String>,
     places: Places,
-    /// Keys (names in lower case) of the virtual routers, in the order written.
-    routers: Vec<String>,
-    seen: HashSet<String>,
+    routers: Keys,
+    peers: Keys,
 }
 
 impl Layers {
@@ -119,12 +167,13 @@ impl Layers {
         let mut paths: Vec<String> = Vec::new();
         paths.extend(super::AGENT_KEYS.map(|key| format!("agent.{key}")));
         paths.extend(super::GLOBAL_KEYS.map(|key| format!("global.{key}")));
-        let mut routers = self.routers.clone();
-        routers.extend(names.iter().map(|name| name.to_ascii_lowercase()));
+        paths.extend(super::cluster::API_KEYS.map(|key| format!("api.{key}")));
         // Other names cannot be written as variables.
-        routers
-            .retain(|key| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !key.contains("__"));
-        for key in &routers {
+        let plain =
+            |key: &&String| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !key.contains("__");
+        paths.extend(self.peers.list.iter().filter(plain).map(|key| format!("peer.{key}.address")));
+        let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        for key in self.routers.list.iter().chain(&names).filter(plain) {
             let router = super::router::KEYS.iter().filter(|key| **key != "garp" && **key != "name");
             paths.extend(router.map(|field| format!("virtual_router.{key}.{field}")));
             let garp = super::router::GARP_KEYS.iter();
@@ -142,22 +191,26 @@ impl Layers {
             let place = Span { file, range: value_start..value_start + value.len() };
             if let Some(router) = path.strip_prefix("virtual_router.").and_then(|path| path.split('.').next())
             {
-                self.see_router(router);
+                self.routers.see(router);
             }
             self.places.insert(path, Place { key, value: place, from_environment: true });
             self.environment.insert(variable, value);
         }
     }
 
-    fn see_router(&mut self, key: &str) {
-        if self.seen.insert(key.to_owned()) {
-            self.routers.push(key.to_owned());
+    fn keys_mut(&mut self, list: List) -> &mut Keys {
+        match list {
+            List::Routers => &mut self.routers,
+            List::Peers => &mut self.peers,
         }
     }
 
-    /// Keys of the virtual routers, in the order written.
-    pub(super) fn router_keys(&self) -> &[String] {
-        &self.routers
+    /// Keys of `list`, in the order written.
+    pub(super) fn keys(&self, list: List) -> &[String] {
+        match list {
+            List::Routers => &self.routers.list,
+            List::Peers => &self.peers.list,
+        }
     }
 
     /// The place of the value at `path`.
@@ -232,13 +285,15 @@ impl Reader<'_> {
                 let mut unknown =
                     Diagnostic::new(Severity::Error, "unknown-key", format!("unknown table or key `{name}`"))
                         .at(&self.span(key.span()))
-                        .note("a file has the tables [agent], [global] and [[virtual_router]]");
+                        .note(
+                            "a file has the tables [agent], [global], [api], [[peer]] and [[virtual_router]]",
+                        );
                 if let Some(near) = self.findings.suggest(name, &TABLES) {
                     unknown = unknown.label(format!("did you mean `{near}`?"));
                 }
                 self.findings.push(unknown);
-            } else if name == "virtual_router" {
-                values.insert(name.to_owned(), self.routers(value));
+            } else if let Some(list) = List::ALL.into_iter().find(|list| list.table() == name) {
+                values.insert(name.to_owned(), self.named(list, value));
             } else {
                 values.insert(name.to_owned(), self.value(Some(name), key.span(), value));
             }
@@ -246,51 +301,50 @@ impl Reader<'_> {
         values
     }
 
-    /// The list of virtual routers as a table by name, so that layers meet.
-    fn routers(&mut self, list: &Spanned<DeValue<'_>>) -> Value {
-        let mut routers: Map<String, Value> = Map::new();
-        let DeValue::Array(elements) = list.get_ref() else {
-            let wrong =
-                Diagnostic::new(Severity::Error, "wrong-type", "`virtual_router` must be a list of tables");
-            self.findings
-                .push(wrong.at(&self.span(list.span())).label("begin each one with [[virtual_router]]"));
-            return Value::new(None, routers);
+    fn error(&self, code: &'static str, at: Range<usize>, message: String, label: &str) {
+        let error = Diagnostic::new(Severity::Error, code, message).at(&self.span(at));
+        self.findings.push(if label.is_empty() { error } else { error.label(label) });
+    }
+
+    /// The list as a table by name, so that layers meet.
+    fn named(&mut self, list: List, written: &Spanned<DeValue<'_>>) -> Value {
+        let (table, (noun, example)) = (list.table(), list.words());
+        let mut named: Map<String, Value> = Map::new();
+        let DeValue::Array(elements) = written.get_ref() else {
+            let label = format!("begin each one with [[{table}]]");
+            self.error("wrong-type", written.span(), format!("`{table}` must be a list of tables"), &label);
+            return Value::new(None, named);
         };
         for element in elements {
             let name =
                 element.get_ref().get("name").and_then(|name| Some((name.get_ref().as_str()?, name.span())));
             let Some((name, name_at)) = name.filter(|(name, _)| !name.trim().is_empty()) else {
-                let missing =
-                    Diagnostic::new(Severity::Error, "missing-key", "a virtual router needs a `name`");
-                self.findings.push(missing.at(&self.span(element.span())).label("write name = \"VI_1\""));
+                let label = format!("write name = \"{example}\"");
+                self.error("missing-key", element.span(), format!("a {noun} needs a `name`"), &label);
                 continue;
             };
             if name.len() > NAME_MAX_BYTES {
                 let message = format!("a `name` has at most {NAME_MAX_BYTES} bytes");
-                self.findings
-                    .push(Diagnostic::new(Severity::Error, "bad-value", message).at(&self.span(name_at)));
+                self.error("bad-value", name_at, message, "");
                 continue;
             }
             let key = name.to_ascii_lowercase();
-            if routers.contains_key(&key) {
-                let message = format!("virtual router `{name}` is written twice in this file");
-                let twice = Diagnostic::new(Severity::Error, "duplicate-name", message);
-                self.findings
-                    .push(twice.at(&self.span(name_at)).label("names must differ, regardless of case"));
+            if named.contains_key(&key) {
+                let message = format!("{noun} `{name}` is written twice in this file");
+                self.error("duplicate-name", name_at, message, "names must differ, regardless of case");
                 continue;
             }
-            if self.layers.routers.len() >= ROUTERS_MAX {
-                let message = format!("more than {ROUTERS_MAX} virtual routers");
-                let many = Diagnostic::new(Severity::Error, "too-many-routers", message);
-                self.findings
-                    .push(many.at(&self.span(name_at)).label("this one and all after it are left out"));
+            if self.layers.keys(list).len() >= list.most() {
+                let message = format!("more than {} {noun}s", list.most());
+                let code = if list == List::Routers { "too-many-routers" } else { "too-many-peers" };
+                self.error(code, name_at, message, "this one and all after it are left out");
                 break;
             }
-            self.layers.see_router(&key);
-            let value = self.value(Some(&format!("virtual_router.{key}")), element.span(), element);
-            routers.insert(key, value);
+            self.layers.keys_mut(list).see(&key);
+            let value = self.value(Some(&format!("{table}.{key}")), element.span(), element);
+            named.insert(key, value);
         }
-        Value::new(None, routers)
+        Value::new(None, named)
     }
 
     /// One value and all below it; the parser bounds how deep that goes.
