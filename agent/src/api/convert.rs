@@ -122,9 +122,12 @@ fn reason(of: &machine::Reason) -> v1::ReasonKind {
         Reason::Started | Reason::OwnerStarted => v1::ReasonKind::Started,
         Reason::Stopped => v1::ReasonKind::Stopped,
         Reason::Yielded(_) => v1::ReasonKind::Yielded,
+        Reason::GaveAway(_) => v1::ReasonKind::GaveAway,
+        Reason::ResignedOnRequest => v1::ReasonKind::ResignedOnRequest,
         Reason::TookOver(TakeoverCause::Silence | TakeoverCause::MasterSilent(_)) => v1::ReasonKind::Silence,
         Reason::TookOver(TakeoverCause::Resigned(_)) => v1::ReasonKind::Resigned,
         Reason::TookOver(TakeoverCause::LowerPriority(_)) => v1::ReasonKind::LowerPriority,
+        Reason::TookOver(TakeoverCause::HandedOver(_)) => v1::ReasonKind::HandedOver,
         Reason::Fault(_) => v1::ReasonKind::Fault,
         Reason::Recovered(_) => v1::ReasonKind::Recovered,
     }

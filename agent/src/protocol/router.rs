@@ -157,7 +157,7 @@ impl Router {
         let due = match note {
             Note::DuplicateAddress(_) => self.duplicates.count(now).is_some(),
             Note::RivalHeard(_) => self.rivals.count(now).is_some(),
-            Note::AdvertsMissed(_) => true,
+            Note::AdvertsMissed(_) | Note::TakeOverTooSlow(_) | Note::TakeOverRefused(_) => true,
         };
         if due {
             self.tell(events, What::Note(note));

@@ -12,8 +12,8 @@ pub enum Action {
     /// Send one advert with this priority.
     Advertise(Priority),
     /// Put the addresses in place and announce each as soon as the kernel has confirmed it, this
-    /// many rounds. What the kernel refuses comes back as
-    /// [`Input::ClaimRefused`](super::Input::ClaimRefused).
+    /// many rounds. Comes back as [`Input::Claimed`](super::Input::Claimed) after the first round or
+    /// as [`Input::ClaimRefused`](super::Input::ClaimRefused).
     Claim {
         /// Rounds over all addresses.
         rounds: u32,
@@ -53,4 +53,8 @@ pub enum Note {
     AdvertsMissed(u32),
     /// Another master of lower priority was heard and answered.
     RivalHeard(crate::receive::Heard),
+    /// The takeover from this node was given up: the kernel was too slow. Nothing is claimed.
+    TakeOverTooSlow(Ipv4Addr),
+    /// The takeover from this node was given up: the kernel refused. Nothing is claimed.
+    TakeOverRefused(Ipv4Addr),
 }

@@ -33,7 +33,7 @@ impl Backup {
             TakeoverCause::Silence | TakeoverCause::MasterSilent(_) => {
                 self.master_down = (self.master_down + (after - before) - (before - after)).max(now);
             }
-            TakeoverCause::Resigned(_) => {}
+            TakeoverCause::Resigned(_) | TakeoverCause::HandedOver(_) => {}
             // Whether this takeover is still wanted is for the next advert to decide.
             TakeoverCause::LowerPriority(heard) => {
                 self.master_down = now + after;

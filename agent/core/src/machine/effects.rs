@@ -1,6 +1,7 @@
 //! The effect table: what is owed for going from one state to another.
 
 use super::state::StateKind::{self, Backup, Fault, Initialize, Master};
+use super::transition::Event;
 
 /// Something owed to the network or the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +10,7 @@ pub enum Effect {
     Advertise,
     /// One advert with priority 0.
     Resign,
-    /// One advert with the priority in force, from a master that yields: the winner of a healed
-    /// split brain hears by it that there was a rival, and announces the addresses again.
+    /// What a master says that becomes backup; see [`last_word`].
     LastWord,
     /// Put the addresses in place and announce them.
     Claim,
@@ -41,5 +41,38 @@ pub const fn effects(from: StateKind, to: StateKind) -> &'static [Effect] {
         (Fault, Backup) => &[],
         (Fault, Master) => &[Advertise, Claim],
         (Fault, Fault) => &[],
+    }
+}
+
+/// What a master says last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastWord {
+    /// One advert with the priority it ruled with: the winner of a healed split brain hears by it
+    /// that there was a rival, and announces the addresses again.
+    Advertise,
+    /// One advert with priority 0.
+    Resign,
+    /// Nothing: an advert could out-argue a successor of lower priority.
+    Nothing,
+}
+
+/// What a master says that becomes backup by `event`.
+pub const fn last_word(event: Event) -> LastWord {
+    match event {
+        Event::HeardHigher
+        | Event::HeardEqualHigherAddress
+        | Event::HeardEqualLowerAddress
+        | Event::HeardOwnAddress
+        | Event::HeardLower
+        | Event::HeardResign => LastWord::Advertise,
+        Event::Resign => LastWord::Resign,
+        Event::HeardSuccessor
+        | Event::Claimed
+        | Event::Start
+        | Event::StartOwner
+        | Event::Stop
+        | Event::MasterDown
+        | Event::FaultRaised
+        | Event::FaultCleared => LastWord::Nothing,
     }
 }

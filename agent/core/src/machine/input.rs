@@ -33,6 +33,26 @@ pub enum Input {
     Parameters(Parameters),
     /// Our primary address changed.
     Source(Ipv4Addr),
+    /// A backup shall rule in place of `from`: claim first, advertise when the claim is announced.
+    /// Ignored in other states and by an owner; a second one while the first is under way too.
+    TakeOver {
+        /// Who rules and will yield to us.
+        from: Ipv4Addr,
+        /// See [`Input::Lead`].
+        lead: Option<Priority>,
+    },
+    /// The addresses of the last [`Action::Claim`](super::Action::Claim) are in place and were
+    /// announced once.
+    Claimed,
+    /// A master shall let go as soon as it hears this node, whatever priority that has; `None`
+    /// takes it back. Forgotten when it stops ruling, or after
+    /// [`YIELD_TO_MAX`](super::YIELD_TO_MAX). Ignored in other states and by an owner.
+    YieldTo(Option<Ipv4Addr>),
+    /// A master shall say priority 0 and become backup. Ignored in other states and by an owner.
+    Resign,
+    /// As master, advertise at least this priority, 1 to 254 (anything else means `None`). Ends by
+    /// itself when the router stops ruling or, as backup, hears another master.
+    Lead(Option<Priority>),
 }
 
 /// What a router was told to be. Everything here can change while it runs.

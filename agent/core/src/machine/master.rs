@@ -1,6 +1,7 @@
 //! A master's duties: adverts on schedule, announcements, and an answer to rivals.
 
 use super::action::{Action, Note};
+use super::handover::Handover;
 use super::state::{Master, State};
 use super::{Machine, Parameters};
 use crate::receive::Heard;
@@ -23,6 +24,7 @@ impl Parameters {
             since: now,
             insisted: None,
             owed_answer: None,
+            handover: Handover::default(),
         }
     }
 }
@@ -30,14 +32,14 @@ impl Parameters {
 impl Machine {
     /// Serves every duty that is due.
     pub(super) fn tick_master(&mut self, now: Instant) {
-        let parameters = self.parameters;
+        let (parameters, priority) = (self.parameters, self.priority());
         let State::Master(master) = &mut self.state else { return };
         if now >= master.next_advert {
             let interval = parameters.interval.duration();
             let missed = now.since(master.next_advert).as_micros() / interval.as_micros();
             // From the schedule, not from the late moment; whole missed intervals are not made up.
             master.next_advert += interval.times(missed + 1);
-            self.actions.push_back(Action::Advertise(parameters.priority));
+            self.actions.push_back(Action::Advertise(priority));
             if missed > 0 {
                 self.actions.push_back(Action::Note(Note::AdvertsMissed(missed.min(u32::MAX.into()) as u32)));
             }
@@ -54,18 +56,19 @@ impl Machine {
         if owed {
             self.answer(now);
         }
+        self.confirm_handover(now);
     }
 
     /// Speaks at once; the schedule starts anew from here.
     pub(super) fn advertise_now(&mut self, now: Instant) {
-        let parameters = self.parameters;
+        let (parameters, priority) = (self.parameters, self.priority());
         let State::Master(master) = &mut self.state else { return };
         if master.insisted.is_some_and(|at| now.since(at) < INSIST_INTERVAL_MIN) {
             return;
         }
         master.insisted = Some(now);
         master.next_advert = now + parameters.interval.duration();
-        self.actions.push_back(Action::Advertise(parameters.priority));
+        self.actions.push_back(Action::Advertise(priority));
     }
 
     /// A rival speaks: clients may have learned its MAC, so answer and announce, now and again
@@ -84,7 +87,7 @@ impl Machine {
     }
 
     fn answer(&mut self, now: Instant) {
-        let parameters = self.parameters;
+        let (parameters, priority) = (self.parameters, self.priority());
         let State::Master(master) = &mut self.state else { return };
         master.insisted = Some(now);
         master.owed_answer = None;
@@ -94,7 +97,7 @@ impl Machine {
         }
         if !parameters.lower_prio_no_advert {
             master.next_advert = now + parameters.interval.duration();
-            self.actions.push_back(Action::Advertise(parameters.priority));
+            self.actions.push_back(Action::Advertise(priority));
         }
         self.actions.push_back(Action::Announce { rounds: announce.lower_prio_rounds });
     }

@@ -8,7 +8,9 @@
 //!   |            |  (priority 0)            |    ^                               |       |
 //!   |            |     higher priority,     |    | silence, priority 0,          |       |
 //!   |            |     or equal and higher  |    | lower priority (preempt)      |       |
-//!   |            |     address heard        v    |                               |       |
+//!   |            |     address heard,       v    | claimed as asked (handover)   |       |
+//!   |            |     successor heard,          |                               |       |
+//!   |            |     told to resign            |                               |       |
 //!   |            |       start            +--------+         fails               |       |
 //!   |            |----------------------->| Backup | --------------------------> |       |
 //!   +------------+<-----------------------+--------+ <-------------------------- +-------+
@@ -25,11 +27,13 @@
 //! - Every input is legal in every state; none panics.
 //!
 //! What happens is decided in two tables without wildcard: [`transition::transition`] says where
-//! to go, [`effects::effects`] what is owed for going there.
+//! to go, [`effects::effects`] what is owed for going there. A move between two nodes that agree on
+//! it is described in [`handover`].
 
 mod action;
 mod backup;
 pub mod effects;
+pub mod handover;
 mod input;
 mod master;
 mod reason;
@@ -37,6 +41,7 @@ mod state;
 pub mod transition;
 
 pub use action::{Action, Note, Transition};
+pub use handover::{Handover, Preparing, YIELD_TO_MAX};
 pub use input::{Announce, Input, Parameters, Preemption};
 pub use reason::{Fault, Faults, Reason, TakeoverCause};
 pub use state::{State, StateKind};
@@ -47,7 +52,7 @@ use crate::receive::Heard;
 use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use core::net::Ipv4Addr;
-use effects::{Effect, effects};
+use effects::{Effect, LastWord, effects, last_word};
 use state::Backup;
 use transition::{Event, Response, transition};
 
@@ -59,6 +64,8 @@ pub struct Machine {
     source: Ipv4Addr,
     faults: Faults,
     state: State,
+    /// As master we advertise this if it is more than our priority.
+    lead: Option<Priority>,
     actions: VecDeque<Action>,
 }
 
@@ -66,7 +73,7 @@ impl Machine {
     /// A router in Initialize. `source` is the address its adverts come from.
     pub fn new(parameters: Parameters, source: Ipv4Addr) -> Self {
         let faults = Faults::default();
-        Self { parameters, source, faults, state: State::Initialize, actions: VecDeque::new() }
+        Self { parameters, source, faults, state: State::Initialize, lead: None, actions: VecDeque::new() }
     }
 
     /// Where the router stands, with its deadlines.
@@ -84,9 +91,10 @@ impl Machine {
         self.faults
     }
 
-    /// The priority it advertises and compares with.
+    /// The priority it advertises and compares with: as master, that of a lead if it is higher.
     pub fn priority(&self) -> Priority {
-        self.parameters.priority
+        let lead = self.lead.filter(|_| matches!(self.state, State::Master(_)));
+        lead.map_or(self.parameters.priority, |lead| lead.max(self.parameters.priority))
     }
 
     /// The next thing owed to the network or the kernel.
@@ -112,6 +120,11 @@ impl Machine {
             Input::ClaimRefused => self.claim_refused(now),
             Input::Parameters(parameters) => self.change_parameters(now, parameters),
             Input::Source(source) => self.source = source,
+            Input::TakeOver { from, lead } => self.prepare(now, from, lead),
+            Input::Claimed => self.claimed(now),
+            Input::YieldTo(successor) => self.yield_to(now, successor),
+            Input::Resign => self.resign(now),
+            Input::Lead(lead) => self.change_lead(now, lead),
         }
     }
 
@@ -135,18 +148,20 @@ impl Machine {
     fn tick(&mut self, now: Instant) {
         match &self.state {
             State::Initialize | State::Fault => {}
-            State::Backup(backup) => {
-                if let Some(cause) = backup.expired(now) {
-                    self.apply(now, Event::MasterDown, Reason::TookOver(cause));
-                }
-            }
+            State::Backup(backup) => match backup.expired(now) {
+                Some(cause) => self.master_down(now, cause),
+                None => self.give_up_late_takeover(now),
+            },
             State::Master(_) => self.tick_master(now),
         }
     }
 
     fn heard(&mut self, now: Instant, heard: Heard) {
-        let event = Event::classify(heard, self.parameters.priority, self.source);
-        self.apply_heard(now, event, Reason::Yielded(heard), Some(heard));
+        let plain = || Event::classify(heard, self.priority(), self.source);
+        let event = self.heard_in_handover(now, heard).unwrap_or_else(plain);
+        let gave = event == Event::HeardSuccessor;
+        let reason = if gave { Reason::GaveAway(heard) } else { Reason::Yielded(heard) };
+        self.apply_heard(now, event, reason, Some(heard));
     }
 
     fn fault(&mut self, now: Instant, fault: Fault) {
@@ -168,6 +183,8 @@ impl Machine {
         if matches!(self.state, State::Master(_)) {
             self.faults.insert(Fault::Claim);
             self.apply(now, Event::FaultRaised, Reason::Fault(Fault::Claim));
+        } else {
+            self.give_up_takeover(Note::TakeOverRefused);
         }
     }
 
@@ -199,9 +216,10 @@ impl Machine {
         let from = self.state.kind();
         let (to, response) = transition(from, event);
         if from != to {
+            let ruled_with = self.priority();
             self.enter(now, to);
             for effect in effects(from, to) {
-                self.owe(*effect);
+                self.owe(*effect, event, ruled_with);
             }
             self.actions.push_back(Action::Transition(Transition { from, to, reason }));
         }
@@ -209,6 +227,9 @@ impl Machine {
     }
 
     fn enter(&mut self, now: Instant, to: StateKind) {
+        if matches!(self.state, State::Master(_)) {
+            self.lead = None;
+        }
         let parameters = &self.parameters;
         self.state = match to {
             StateKind::Initialize => State::Initialize,
@@ -221,13 +242,17 @@ impl Machine {
         };
     }
 
-    fn owe(&mut self, effect: Effect) {
+    fn owe(&mut self, effect: Effect, event: Event, ruled_with: Priority) {
         let parameters = &self.parameters;
         let action = match effect {
-            Effect::Advertise => Action::Advertise(parameters.priority),
+            Effect::Advertise => Action::Advertise(self.priority()),
             Effect::Resign => Action::Advertise(Priority::RESIGN),
-            Effect::LastWord if !parameters.higher_prio_send_advert => return,
-            Effect::LastWord => Action::Advertise(parameters.priority),
+            Effect::LastWord => match last_word(event) {
+                LastWord::Nothing => return,
+                LastWord::Advertise if !parameters.higher_prio_send_advert => return,
+                LastWord::Advertise => Action::Advertise(ruled_with),
+                LastWord::Resign => Action::Advertise(Priority::RESIGN),
+            },
             Effect::Claim => Action::Claim { rounds: parameters.announce.master_rounds },
             Effect::Release => Action::Release,
         };
@@ -237,9 +262,15 @@ impl Machine {
     fn respond(&mut self, now: Instant, response: Response, heard: Option<Heard>) {
         match (response, heard) {
             (Response::Nothing, _) | (_, None) => {}
-            (Response::Follow, Some(heard)) => self.follow(now, heard),
+            (Response::Follow, Some(heard)) => {
+                self.lead = None;
+                self.follow(now, heard);
+            }
             (Response::AwaitSkew, Some(heard)) => self.await_skew(now, heard),
-            (Response::ConsiderTakeover, Some(heard)) => self.consider_takeover(now, heard),
+            (Response::ConsiderTakeover, Some(heard)) => {
+                self.lead = None;
+                self.consider_takeover(now, heard);
+            }
             (Response::Insist, Some(heard)) => self.insist(now, heard),
             (Response::AdvertiseNow, Some(_)) => self.advertise_now(now),
             (Response::WarnDuplicate, Some(heard)) => {

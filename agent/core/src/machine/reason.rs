@@ -16,6 +16,10 @@ pub enum Reason {
     Stopped,
     /// A better master is there.
     Yielded(Heard),
+    /// Who was to have it has taken over.
+    GaveAway(Heard),
+    /// The router was told to leave it to others.
+    ResignedOnRequest,
     /// Nobody better is there.
     TookOver(TakeoverCause),
     /// Something the router needs is missing.
@@ -36,6 +40,8 @@ pub enum TakeoverCause {
     Resigned(Ipv4Addr),
     /// The master's priority is lower than ours and we may preempt.
     LowerPriority(Heard),
+    /// This master asked us to.
+    HandedOver(Ipv4Addr),
 }
 
 /// What a router can lack.
@@ -113,6 +119,7 @@ impl fmt::Display for TakeoverCause {
             Self::LowerPriority(heard) => {
                 write!(f, "master {} has the lower priority {}", heard.sender, heard.priority)
             }
+            Self::HandedOver(master) => write!(f, "master {master} handed it over"),
         }
     }
 }
@@ -126,6 +133,10 @@ impl fmt::Display for Reason {
             Self::Yielded(heard) => {
                 write!(f, "{} is master with priority {}", heard.sender, heard.priority)
             }
+            Self::GaveAway(heard) => {
+                write!(f, "handed over to {}, master with priority {}", heard.sender, heard.priority)
+            }
+            Self::ResignedOnRequest => f.write_str("resigned on request (priority 0)"),
             Self::TookOver(cause) => cause.fmt(f),
             Self::Fault(fault) => fault.fmt(f),
             Self::Recovered(fault) => write!(f, "recovered, it was: {fault}"),

@@ -1,6 +1,7 @@
 //! The four states. Each holds the deadlines it may have and no others, so that a stray timer
 //! cannot exist.
 
+use super::handover::{Handover, Preparing};
 use super::reason::TakeoverCause;
 use crate::receive::Heard;
 use crate::time::{Duration, Instant};
@@ -62,6 +63,8 @@ pub struct Backup {
     pub preempt_after: Option<Instant>,
     /// Addresses of a killed predecessor are still on the interface and stay until decided.
     pub adopted: bool,
+    /// A takeover on request is under way: the addresses are being claimed.
+    pub preparing: Option<Preparing>,
 }
 
 /// What a master owes at which time.
@@ -79,6 +82,8 @@ pub struct Master {
     pub insisted: Option<Instant>,
     /// When to make up for an answer that came too soon after the last one.
     pub owed_answer: Option<Instant>,
+    /// Whom it came from, and whom it goes to.
+    pub handover: Handover,
 }
 
 impl State {
@@ -96,10 +101,14 @@ impl State {
     pub fn next_deadline(&self) -> Option<Instant> {
         match self {
             Self::Initialize | Self::Fault => None,
-            Self::Backup(backup) => Some(backup.master_down),
+            Self::Backup(backup) => {
+                let given_up = backup.preparing.map_or(backup.master_down, |preparing| preparing.until);
+                Some(backup.master_down.min(given_up))
+            }
             Self::Master(master) => {
                 let burst = master.second_burst.map(|(at, _)| at);
-                [Some(master.next_advert), burst, master.refresh, master.owed_answer]
+                let confirm = master.handover.confirm;
+                [Some(master.next_advert), burst, master.refresh, master.owed_answer, confirm]
                     .into_iter()
                     .flatten()
                     .min()
@@ -117,6 +126,7 @@ impl Backup {
             master: None,
             preempt_after: None,
             adopted: false,
+            preparing: None,
         }
     }
 }

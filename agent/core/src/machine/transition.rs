@@ -28,6 +28,12 @@ pub enum Event {
     HeardOwnAddress,
     /// An advert of a lower priority.
     HeardLower,
+    /// An advert of whom we are handing over to, of any priority but 0.
+    HeardSuccessor,
+    /// The addresses of a takeover on request are in place and announced.
+    Claimed,
+    /// Leave it to others.
+    Resign,
     /// Something needed is missing.
     FaultRaised,
     /// Everything needed is there again.
@@ -36,7 +42,7 @@ pub enum Event {
 
 impl Event {
     /// All of them, for the table's test.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Start,
         Self::StartOwner,
         Self::Stop,
@@ -47,6 +53,9 @@ impl Event {
         Self::HeardEqualLowerAddress,
         Self::HeardOwnAddress,
         Self::HeardLower,
+        Self::HeardSuccessor,
+        Self::Claimed,
+        Self::Resign,
         Self::FaultRaised,
         Self::FaultCleared,
     ];
@@ -107,6 +116,9 @@ pub const fn transition(from: StateKind, event: Event) -> (StateKind, Response) 
         (Initialize, Event::HeardEqualLowerAddress) => (Initialize, Nothing),
         (Initialize, Event::HeardOwnAddress) => (Initialize, Nothing),
         (Initialize, Event::HeardLower) => (Initialize, Nothing),
+        (Initialize, Event::HeardSuccessor) => (Initialize, Nothing),
+        (Initialize, Event::Claimed) => (Initialize, Nothing),
+        (Initialize, Event::Resign) => (Initialize, Nothing),
         (Initialize, Event::FaultRaised) => (Fault, Nothing),
         (Initialize, Event::FaultCleared) => (Initialize, Nothing),
 
@@ -120,6 +132,9 @@ pub const fn transition(from: StateKind, event: Event) -> (StateKind, Response) 
         (Backup, Event::HeardEqualLowerAddress) => (Backup, Follow),
         (Backup, Event::HeardOwnAddress) => (Backup, WarnDuplicate),
         (Backup, Event::HeardLower) => (Backup, ConsiderTakeover),
+        (Backup, Event::HeardSuccessor) => (Backup, Follow),
+        (Backup, Event::Claimed) => (Master, Nothing),
+        (Backup, Event::Resign) => (Backup, Nothing),
         (Backup, Event::FaultRaised) => (Fault, Nothing),
         (Backup, Event::FaultCleared) => (Backup, Nothing),
 
@@ -133,6 +148,9 @@ pub const fn transition(from: StateKind, event: Event) -> (StateKind, Response) 
         (Master, Event::HeardEqualLowerAddress) => (Master, Insist),
         (Master, Event::HeardOwnAddress) => (Master, WarnDuplicate),
         (Master, Event::HeardLower) => (Master, Insist),
+        (Master, Event::HeardSuccessor) => (Backup, Follow),
+        (Master, Event::Claimed) => (Master, Nothing),
+        (Master, Event::Resign) => (Backup, Nothing),
         (Master, Event::FaultRaised) => (Fault, Nothing),
         (Master, Event::FaultCleared) => (Master, Nothing),
 
@@ -146,6 +164,9 @@ pub const fn transition(from: StateKind, event: Event) -> (StateKind, Response) 
         (Fault, Event::HeardEqualLowerAddress) => (Fault, Nothing),
         (Fault, Event::HeardOwnAddress) => (Fault, Nothing),
         (Fault, Event::HeardLower) => (Fault, Nothing),
+        (Fault, Event::HeardSuccessor) => (Fault, Nothing),
+        (Fault, Event::Claimed) => (Fault, Nothing),
+        (Fault, Event::Resign) => (Fault, Nothing),
         (Fault, Event::FaultRaised) => (Fault, Nothing),
         (Fault, Event::FaultCleared) => (Backup, Nothing),
     }

@@ -75,11 +75,24 @@ fn every_input_is_legal_in_every_state() {
         Input::ClaimRefused,
         Input::Parameters(parameters(7)),
         Input::Source(HIGHER),
+        Input::TakeOver { from: HIGHER, lead: Some(Priority::DEFAULT) },
+        Input::Claimed,
+        Input::YieldTo(Some(HIGHER)),
+        Input::YieldTo(None),
+        Input::Resign,
+        Input::Lead(Some(Priority::DEFAULT)),
+        Input::Lead(Some(Priority::OWNER)),
+        Input::Lead(None),
     ];
-    let states: [fn() -> Bench; 4] = [
+    let states: [fn() -> Bench; 5] = [
         || Bench::new(parameters(100)),
         || Bench::backup(parameters(100)),
         || Bench::master(parameters(100)),
+        || {
+            let mut bench = Bench::backup(parameters(100));
+            bench.give(Input::TakeOver { from: HIGHER, lead: None });
+            bench
+        },
         || {
             let mut bench = Bench::backup(parameters(100));
             bench.give(Input::Fault(Fault::Link));
