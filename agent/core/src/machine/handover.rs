@@ -131,11 +131,15 @@ impl Machine {
 
     /// A master tells at once that its priority is another: who waits for that need not wait longer.
     pub(super) fn change_lead(&mut self, now: Instant, lead: Option<Priority>) {
+        if self.parameters.priority.is_owner() {
+            return;
+        }
         let before = self.priority();
         self.lead = rightful(lead);
+        let lead_ended = self.lead.is_none();
         let (interval, priority) = (self.parameters.interval.duration(), self.priority());
         let State::Master(master) = &mut self.state else { return };
-        if lead.is_none() {
+        if lead_ended {
             master.handover.former = None; // it may rule again
         }
         if priority != before {

@@ -97,6 +97,11 @@ impl Machine {
         lead.map_or(self.parameters.priority, |lead| lead.max(self.parameters.priority))
     }
 
+    /// The lead it has, or will have when it becomes master: what a shell keeps over a restart.
+    pub fn lead(&self) -> Option<Priority> {
+        self.lead
+    }
+
     /// The next thing owed to the network or the kernel.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<Action> {

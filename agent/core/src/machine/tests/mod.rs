@@ -1,5 +1,6 @@
 //! The machine, ring one: tables, timers, the RFC's clauses, properties.
 
+mod handover;
 mod prop;
 mod rfc;
 mod table;
@@ -66,6 +67,10 @@ impl Bench {
 
     pub(super) fn kind(&self) -> StateKind {
         self.machine.state().kind()
+    }
+
+    pub(super) fn is_preparing(&self) -> bool {
+        matches!(self.machine.state(), State::Backup(backup) if backup.preparing.is_some())
     }
 
     pub(super) fn give(&mut self, input: Input) -> Vec<Action> {

@@ -14,12 +14,27 @@ fn any_input() -> impl Strategy<Value = Input> {
         1 => fault.clone().prop_map(Input::Fault),
         1 => fault.prop_map(Input::FaultCleared),
         1 => Just(Input::ClaimRefused),
+        3 => any_request(),
         1 => (1_u8..=255).prop_map(|priority| Input::Parameters(parameters(priority))),
     ]
 }
 
+/// What comes of moves between nodes, in any order.
+fn any_request() -> impl Strategy<Value = Input> {
+    let node = prop_oneof![Just(US), Just(LOWER), Just(HIGHER)];
+    let lead = || proptest::option::of(any::<u8>()).prop_map(|lead| lead.map(Priority::from_wire));
+    prop_oneof![
+        (node.clone(), lead()).prop_map(|(from, lead)| Input::TakeOver { from, lead }),
+        Just(Input::Claimed),
+        proptest::option::of(node).prop_map(Input::YieldTo),
+        Just(Input::Resign),
+        lead().prop_map(Input::Lead),
+    ]
+}
+
 proptest! {
-    /// The addresses follow the state: claimed exactly while Master; nothing announced otherwise.
+    /// The addresses follow the state: claimed exactly while Master, or while a takeover on request
+    /// is prepared; nothing announced otherwise.
     #[test]
     fn addresses_follow_the_state(life in proptest::collection::vec((0_u64..2_000_000, any_input()), 0..200)) {
         let mut bench = Bench::new(parameters(100));
@@ -34,8 +49,31 @@ proptest! {
                     Action::Advertise(_) | Action::Transition(_) | Action::Note(_) => {}
                 }
             }
-            prop_assert_eq!(claimed, bench.kind() == StateKind::Master);
+            prop_assert_eq!(claimed, bench.kind() == StateKind::Master || bench.is_preparing());
             prop_assert_eq!(bench.kind() == StateKind::Fault, bench.kind() != StateKind::Initialize && !bench.machine.faults().is_empty());
+        }
+    }
+
+    /// What is advertised is the own priority, the lead, or the farewell; a lead is never 0 or 255.
+    #[test]
+    fn nothing_else_than_priority_lead_and_farewell_is_advertised(
+        life in proptest::collection::vec((0_u64..2_000_000, any_input()), 0..200),
+    ) {
+        let mut bench = Bench::new(parameters(100));
+        for (pause, input) in life {
+            bench.wait(pause);
+            let before = bench.machine.priority();
+            let actions = bench.give(input);
+            let base = bench.machine.parameters().priority;
+            let lead = bench.machine.lead();
+            prop_assert!(lead.is_none_or(|lead| !lead.is_resign() && !lead.is_owner()));
+            let master = bench.kind() == StateKind::Master;
+            let expected = lead.filter(|_| master).map_or(base, |lead| lead.max(base));
+            prop_assert_eq!(bench.machine.priority(), expected);
+            for action in actions {
+                let Action::Advertise(said) = action else { continue };
+                prop_assert!(said.is_resign() || said == expected || said == before, "{said}");
+            }
         }
     }
 
