@@ -5,13 +5,15 @@
 //! a retelling ([`Fact::Retelling`] .. [`Fact::Retold`]) brings them all.
 
 use crate::in_force::InForce;
+use crate::orders::Orders;
 use crate::tally::Tally;
-use hacluster_conf::model::{Address, VirtualRouter};
+use hacluster_conf::model::{Address, Authentication, VirtualRouter};
 use hacluster_core::interval::Seconds;
 use hacluster_core::machine::{Faults, StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::Heard;
 use hacluster_core::time::Instant;
+use sha2::{Digest, Sha256};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -43,6 +45,8 @@ pub struct Setup {
     pub interval: Seconds,
     /// Advertised and excluded addresses, in this order.
     pub addresses: Vec<SetupAddress>,
+    /// See [`agreement`].
+    pub agreement: String,
     /// What it counts.
     pub tally: Arc<Tally>,
 }
@@ -72,9 +76,26 @@ impl Setup {
             priority: configured.priority,
             interval: configured.advert_interval,
             addresses: advertised.chain(excluded).collect(),
+            agreement: agreement(configured),
             tally,
         }
     }
+}
+
+/// Fingerprint, in hex, of what all nodes of a virtual router must agree on: VRID, interval, kind of
+/// authentication, advertised addresses in any order. No password goes into it.
+pub fn agreement(router: &VirtualRouter) -> String {
+    let mut addresses: Vec<_> = router.addresses.iter().map(|address| address.ip).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let authentication = match router.authentication {
+        Authentication::None => "none",
+        Authentication::Pass(_) => "pass",
+    };
+    let interval = router.advert_interval.duration().as_micros();
+    let text = format!("vrrp2 {} {interval} us {authentication} {addresses:?}", router.vrid);
+    let hash = Sha256::digest(text);
+    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where a router stands. Small and copied: telling it allocates nothing.
@@ -94,6 +115,8 @@ pub struct Standing {
     pub faults: Faults,
     /// The master it follows.
     pub master: Option<Heard>,
+    /// Orders in force; of a lead only as long as it rules with it.
+    pub orders: Orders,
 }
 
 impl Standing {
@@ -110,4 +133,39 @@ pub struct Held {
     pub present: Vec<bool>,
     /// How often addresses that others removed were put back.
     pub restorations: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::translate::tests::router;
+    use hacluster_core::vrid::Vrid;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn nodes_agree_whatever_the_order_priority_and_password() {
+        let one = router(Priority::DEFAULT);
+        let mut other = one.clone();
+        other.priority = Priority::OWNER;
+        other.authentication = Authentication::Pass(*b"changed\0");
+        other.addresses.reverse();
+        assert_eq!(agreement(&one), agreement(&other));
+        assert_eq!(agreement(&one).len(), 32);
+    }
+
+    #[test]
+    fn nodes_disagree_over_what_stands_in_the_adverts() {
+        let one = router(Priority::DEFAULT);
+        let changes: [fn(&mut VirtualRouter); 4] = [
+            |router| router.vrid = Vrid::new(2).unwrap(),
+            |router| router.advert_interval = Seconds::new(7).unwrap(),
+            |router| router.authentication = Authentication::None,
+            |router| router.addresses.push(Address::new(Ipv4Addr::new(192, 0, 2, 99), 24)),
+        ];
+        for change in changes {
+            let mut other = one.clone();
+            change(&mut other);
+            assert_ne!(agreement(&one), agreement(&other));
+        }
+    }
 }

@@ -39,9 +39,34 @@ pub(super) fn router(view: &RouterView) -> v1::VirtualRouter {
             .try_into()
             .ok(),
         addresses: addresses(view),
+        lead: standing.and_then(|standing| standing.orders.lead).map(lead),
+        priority_causes: standing.map(|standing| priority_causes(view, standing)).unwrap_or_default(),
+        agreement: view.setup.agreement.clone(),
         counters: Some(counters(&view.setup.tally, view.held.restorations)),
         ..v1::VirtualRouter::default()
     }
+}
+
+fn lead(priority: Priority) -> v1::Lead {
+    v1::Lead { priority: priority.get().into(), ..v1::Lead::default() }
+}
+
+/// Their differences add up to that of the effective and the base priority.
+fn priority_causes(view: &RouterView, standing: &Standing) -> Vec<v1::PriorityCause> {
+    let of = |priority: Priority| i32::from(priority.get());
+    let (base, orders) = (view.setup.priority, standing.orders);
+    let own = orders.priority(base);
+    let drained = orders.rest.then(|| v1::PriorityCause {
+        difference: of(own) - of(base),
+        name: "drained".to_owned(),
+        text: "this node is drained: it rules only where no other node does".to_owned(),
+    });
+    let lead = orders.lead.map(|lead| v1::PriorityCause {
+        difference: of(lead) - of(own),
+        name: "lead".to_owned(),
+        text: format!("handed over: advertises priority {lead} until another node rules"),
+    });
+    drained.into_iter().chain(lead).collect()
 }
 
 fn last_transition(standing: &Standing, at: SystemTime) -> Option<v1::Transition> {
@@ -160,6 +185,7 @@ mod tests {
     use super::*;
     use crate::chronicle::tests::{chronicle, event as happened, identity, moment, setup, standing};
     use crate::fact::{Fact, Held};
+    use crate::orders::Orders;
     use hacluster_core::machine::{Reason, Transition};
     use hacluster_core::receive::Heard;
 
@@ -190,6 +216,24 @@ mod tests {
         let counters = told.counters.unwrap();
         assert_eq!((counters.restorations, counters.adverts_discarded["auth_failure"]), (3, 1));
         assert_eq!(counters.adverts_discarded.len(), 1);
+    }
+
+    #[test]
+    fn causes_explain_the_effective_priority() {
+        let (mut chronicle, one) = (chronicle(), identity("VI_1", 51));
+        chronicle.fold(&happened(&one, 7, Fact::Configured(setup(&["192.0.2.80/24"]))), moment(9));
+        let leads = Orders { lead: Priority::configured(120), ..Orders::default() };
+        let rests = Orders { rest: true, ..Orders::default() };
+        for (orders, priority, cause) in [(leads, 120, Some("lead")), (rests, 1, Some("drained"))] {
+            let mut now = standing(StateKind::Master, 7, None);
+            (now.orders, now.priority) = (orders, Priority::configured(priority).unwrap());
+            chronicle.fold(&happened(&one, 8, Fact::Standing(now)), moment(9));
+            let told = router(&chronicle.routers()[0]);
+            let sum: i32 = told.priority_causes.iter().map(|cause| cause.difference).sum();
+            assert_eq!(i64::from(told.priority_base) + i64::from(sum), i64::from(told.priority_effective));
+            assert_eq!(told.priority_causes.first().map(|first| first.name.as_str()), cause);
+            assert_eq!(told.lead.map(|lead| lead.priority), orders.lead.map(|_| 120));
+        }
     }
 
     #[test]

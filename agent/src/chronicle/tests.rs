@@ -1,5 +1,6 @@
 use super::*;
 use crate::fact::SetupAddress;
+use crate::orders::Orders;
 use hacluster_core::interval::Seconds;
 use hacluster_core::machine::{Faults, Reason};
 use hacluster_core::receive::Heard;
@@ -19,6 +20,7 @@ pub(crate) fn setup(addresses: &[&str]) -> Arc<Setup> {
         priority: Priority::configured(100).unwrap(),
         interval: Seconds::new(1).unwrap(),
         addresses: addresses.iter().map(address).collect(),
+        agreement: String::new(),
         tally: Arc::default(),
     })
 }
@@ -32,6 +34,7 @@ pub(crate) fn standing(state: StateKind, entered_secs: u64, master: Option<Heard
         source: Ipv4Addr::new(192, 0, 2, 1),
         faults: Faults::default(),
         master,
+        orders: Orders::default(),
     }
 }
 

@@ -102,6 +102,7 @@ impl Hands {
             self.settle_definitions();
             self.work_one_batch();
             self.announce_one_batch();
+            self.report_claimed();
             self.report_interfaces();
             self.tell_held();
             if clock::now() >= self.next_sweep {
@@ -188,6 +189,7 @@ impl Hands {
     fn replace(&mut self, before: Holding, holding: &mut Holding) {
         (holding.want, holding.rounds, holding.usable) = (before.want, before.rounds, before.usable);
         (holding.restorations, holding.settled) = (before.restorations, before.settled);
+        holding.claim = before.claim;
         let mut dropped = Vec::new();
         for old in before.slots {
             let anothers = !self.disown(before.id, &old.spec);

@@ -36,6 +36,8 @@ pub(super) struct Slot {
     pub(super) keep: bool,
     /// The kernel refused it; tried again on the next sweep.
     pub(super) refused: bool,
+    /// It was announced since the claim at hand began.
+    pub(super) announced: bool,
 }
 
 /// A router's addresses.
@@ -159,7 +161,23 @@ impl Holding {
         self.refusals.clear();
         for slot in &mut self.slots {
             slot.refused = false;
+            slot.announced = rounds == 0 && slot.present; // nothing will be said of it
         }
+    }
+
+    /// Takes the number of the claim once it has succeeded: see [`Report::Claimed`](super::Report).
+    pub(super) fn take_claimed(&mut self) -> Option<u64> {
+        if self.claim.is_none() || self.queued || self.want != Want::Present {
+            return None;
+        }
+        let mut present = self.slots.iter().filter(|slot| slot.present).peekable();
+        let in_place = self.slots.is_empty() || present.peek().is_some();
+        let announced = if self.gap.is_zero() {
+            present.all(|slot| slot.announced)
+        } else {
+            self.slots.is_empty() || present.any(|slot| slot.announced)
+        };
+        self.claim.take_if(|_| in_place && announced)
     }
 
     /// Which addresses are there, unless that was told already. Compares without allocating.
@@ -201,6 +219,7 @@ impl Slot {
             present: false,
             keep: false,
             refused: false,
+            announced: false,
         }
     }
 }
@@ -249,6 +268,53 @@ mod tests {
         assert_eq!([holding.step(0), holding.step(1)], [None, Some(Step::Remove)]);
         holding.slots[1].keep = true;
         assert!(!holding.differs(), "an owner's own address stays");
+    }
+
+    fn claimed(present: [bool; 2], announced: [bool; 2], gap: Duration) -> Option<u64> {
+        let mut holding = holding(2);
+        holding.gap = gap;
+        holding.begin_claim(1, 7);
+        for (number, slot) in holding.slots.iter_mut().enumerate() {
+            (slot.present, slot.announced) = (present[number], announced[number]);
+        }
+        let claimed = holding.take_claimed();
+        assert!(claimed.is_none() || holding.take_claimed().is_none(), "told once");
+        claimed
+    }
+
+    #[test]
+    fn claimed_is_what_is_in_place_and_announced() {
+        let (at_once, slowly) = (Duration::ZERO, Duration::from_secs(1));
+        assert_eq!(claimed([true, true], [true, false], at_once), None);
+        assert_eq!(claimed([true, true], [true, true], at_once), Some(7));
+        assert_eq!(claimed([true, false], [true, false], at_once), Some(7), "one was refused");
+        assert_eq!(claimed([false, false], [false, false], at_once), None, "all were refused");
+        assert_eq!(claimed([true, true], [false, false], slowly), None);
+        assert_eq!(claimed([true, true], [true, false], slowly), Some(7), "the first stands for all");
+        let mut none = holding(0);
+        none.begin_claim(1, 7);
+        assert_eq!(none.take_claimed(), Some(7), "without addresses nothing is left to do");
+    }
+
+    #[test]
+    fn a_claim_at_work_or_given_up_is_not_claimed() {
+        let mut holding = holding(0);
+        holding.begin_claim(1, 7);
+        holding.queued = true;
+        assert_eq!(holding.take_claimed(), None);
+        (holding.queued, holding.want) = (false, Want::Absent);
+        assert_eq!(holding.take_claimed(), None);
+    }
+
+    #[test]
+    fn a_new_claim_wants_new_announcements() {
+        let mut holding = holding(1);
+        holding.begin_claim(1, 7);
+        (holding.slots[0].present, holding.slots[0].announced) = (true, true);
+        holding.begin_claim(1, 8);
+        assert_eq!(holding.take_claimed(), None);
+        holding.begin_claim(0, 9);
+        assert_eq!(holding.take_claimed(), Some(9), "no announcement is wanted");
     }
 
     #[test]

@@ -10,7 +10,9 @@
 //!
 //! Contract: an order says what shall be, not what to do; what is there is compared with it after
 //! every order, every notification and on a slow sweep. An address is announced only once the
-//! kernel has confirmed it, and the first announcement does not wait for the last address.
+//! kernel has confirmed it, and the first announcement does not wait for the last address. Each claim
+//! that is not released or replaced has one outcome, [`Report::Claimed`] or [`Report::Refused`]; one
+//! that is, has none.
 
 mod announcer;
 mod hands;
@@ -22,7 +24,7 @@ mod work;
 use crate::event::{EventSender, Identity};
 use crate::mailbox::{Receiver, Sender};
 use hacluster_conf::model::Address;
-use hacluster_core::time::Duration;
+use hacluster_core::time::{Duration, Instant};
 use hacluster_net::NetError;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -43,7 +45,7 @@ pub enum Order {
         id: RouterId,
         /// Rounds of announcements.
         rounds: u32,
-        /// Comes back in [`Report::Refused`].
+        /// Comes back in [`Report::Claimed`] or [`Report::Refused`].
         claim: u64,
     },
     /// Announce what is there.
@@ -111,6 +113,17 @@ pub enum Report {
         id: RouterId,
         /// They can.
         usable: bool,
+    },
+    /// Every address that could be put in place is, and has been announced once. Where a gap between
+    /// announcements is configured, the first one stands for all: they can take longer than anybody
+    /// waits. A router without addresses has claimed them at once.
+    Claimed {
+        /// Which router.
+        id: RouterId,
+        /// The claim's number.
+        claim: u64,
+        /// When the announcements had left.
+        at: Instant,
     },
     /// None of the addresses could be put in place.
     Refused {

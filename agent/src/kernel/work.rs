@@ -111,7 +111,6 @@ impl Hands {
         holding.queued = false;
         let (count, of) = (holding.refusals.len(), holding.slots.len());
         let first_refusal = holding.refusals.drain(..).next();
-        let claim = holding.claim.take();
         let identity = holding.identity.clone();
         let forget = holding.forget;
         let vanished = holding.vanished.take();
@@ -119,10 +118,11 @@ impl Hands {
         holding.restorations += u64::from(vanished.is_some());
         let times = holding.restorations;
         let all_refused = holding.want == Want::Present && of > 0 && holding.present() == 0;
+        let refused = holding.claim.take_if(|_| all_refused);
         if let Some(error) = first_refusal {
             self.event(Some(identity.clone()), What::Refused { error, count, of });
         }
-        if let (true, Some(claim)) = (all_refused, claim) {
+        if let Some(claim) = refused {
             self.reports.send_patiently(Report::Refused { id, claim });
         }
         if let Some(Vanished { address, count, sender }) = vanished {
@@ -158,6 +158,22 @@ impl Hands {
         let borrowed: Vec<(u32, &[u8])> = frames.iter().map(|(index, frame)| (*index, &frame[..])).collect();
         // A frame that cannot leave (link down) is not repeated: the router will be in Fault.
         self.arp.send(&borrowed, &mut |_, _| ());
+        for address in &due {
+            let owner = self.owners.get(address);
+            let slot = owner.and_then(|(id, number)| self.holdings.get_mut(id)?.slots.get_mut(*number));
+            if let Some(slot) = slot {
+                slot.announced = true;
+            }
+        }
+    }
+
+    /// Tells of claims that have succeeded.
+    pub(super) fn report_claimed(&mut self) {
+        for holding in self.holdings.values_mut() {
+            if let Some(claim) = holding.take_claimed() {
+                self.reports.send_patiently(Report::Claimed { id: holding.id, claim, at: clock::now() });
+            }
+        }
     }
 }
 

@@ -18,7 +18,9 @@ mod notice;
 mod outbox;
 mod port;
 mod router;
+mod routers;
 mod schedule;
+mod takeover;
 
 pub use command::{Command, Ticket};
 pub use notice::{Answer, Notice, Refusal};

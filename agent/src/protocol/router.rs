@@ -1,11 +1,13 @@
 //! One virtual router in the shell: its machine, its packet, what it expects and what it counted.
 
+use super::Notice;
 use crate::event::{Event, EventSender, Identity, What};
 use crate::fact::{Fact, Setup, Standing};
+use crate::orders::Orders;
 use crate::tally::Tally;
 use crate::translate;
 use hacluster_conf::model::VirtualRouter;
-use hacluster_core::machine::{Machine, Note, State, StateKind, Transition};
+use hacluster_core::machine::{Machine, Note, Parameters, State, StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::{Discard, DiscardKind, Expectation};
 use hacluster_core::time::{Duration, Instant};
@@ -26,6 +28,9 @@ pub(super) struct Router {
     pub(super) port: usize,
     pub(super) identity: Arc<Identity>,
     pub(super) configured: VirtualRouter,
+    fast_takeover: bool,
+    /// As last ordered. Of a lead only the machine knows whether it still lasts.
+    pub(super) orders: Orders,
     pub(super) machine: Machine,
     pub(super) expected: Expectation,
     pub(super) template: Template,
@@ -74,6 +79,7 @@ impl Router {
         port: usize,
         configured: VirtualRouter,
         fast_takeover: bool,
+        orders: Orders,
         source: Option<Ipv4Addr>,
     ) -> Self {
         let source = source.unwrap_or(Ipv4Addr::UNSPECIFIED);
@@ -84,10 +90,12 @@ impl Router {
                 vrid: configured.vrid,
                 interface: configured.interface.clone(),
             }),
-            machine: Machine::new(translate::parameters(&configured, fast_takeover), source),
-            expected: translate::expectation(&configured),
+            machine: Machine::new(translate::parameters(&configured, fast_takeover, orders), source),
+            expected: translate::expectation(&configured, orders),
             template: Template::new(&translate::outgoing(&configured, source)),
             configured,
+            fast_takeover,
+            orders,
             started: false,
             claim: 0,
             tally: Arc::default(),
@@ -104,12 +112,32 @@ impl Router {
     }
 
     /// Takes a new configuration; the machine is told separately.
-    pub(super) fn reconfigure(&mut self, configured: VirtualRouter, source: Option<Ipv4Addr>) {
+    pub(super) fn reconfigure(
+        &mut self,
+        configured: VirtualRouter,
+        fast_takeover: bool,
+        source: Option<Ipv4Addr>,
+    ) {
         self.identity =
             Arc::new(Identity { name: configured.name.clone(), ..Identity::clone(&self.identity) });
-        self.expected = translate::expectation(&configured);
-        self.configured = configured;
+        self.expected = translate::expectation(&configured, self.orders);
+        (self.configured, self.fast_takeover) = (configured, fast_takeover);
         self.set_source(source.unwrap_or(Ipv4Addr::UNSPECIFIED));
+    }
+
+    /// Takes new orders; the machine is told separately. Returns what it has to be told of a lead, if
+    /// anything: orders that say the same of it as those before say nothing.
+    pub(super) fn obey(&mut self, orders: Orders) -> Option<Option<Priority>> {
+        let before = std::mem::replace(&mut self.orders, orders);
+        self.expected = translate::expectation(&self.configured, orders);
+        let begins_to_rest = orders.rest && !before.rest;
+        let lead = orders.lead_in_force();
+        (begins_to_rest || lead != before.lead_in_force()).then_some(lead)
+    }
+
+    /// What the machine is told to be.
+    pub(super) fn parameters(&self) -> Parameters {
+        translate::parameters(&self.configured, self.fast_takeover, self.orders)
     }
 
     /// Adverts leave from `source`.
@@ -175,6 +203,18 @@ impl Router {
         self.tell(events, What::Transition { transition, priority });
     }
 
+    /// The notice of a change just made.
+    pub(super) fn notice(&self, transition: Transition) -> Notice {
+        let (router, priority) = (self.identity.clone(), self.machine.priority());
+        Notice::Transition { router, transition, priority, source: self.source }
+    }
+
+    /// The lead it rules with.
+    fn lead(&self) -> Option<Priority> {
+        let priority = self.machine.priority();
+        (priority > self.machine.parameters().priority).then_some(priority)
+    }
+
     /// Tells where it stands if that is news. Called for every packet: compares, copies, no more.
     pub(super) fn tell_standing(&mut self, now: Instant, events: &EventSender) {
         let standing = self.standing();
@@ -214,6 +254,7 @@ impl Router {
             source: self.source,
             faults: self.machine.faults(),
             master,
+            orders: Orders { lead: self.lead(), ..self.orders },
         }
     }
 
