@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`split`], [`election`] | who rules: partitions, priorities, ties, delays |
+//! | [`handover`] | takeovers, resignations and rest on request (told by [`driver`]) |
 //! | [`leaving`] | stop, crash, return, many at once |
 //! | [`upsets`], [`links`] | addresses taken away; interfaces that go and come |
 //! | [`moves`] | addresses that change hands within a node |
@@ -14,7 +15,9 @@
 
 mod announce;
 mod command;
+mod driver;
 mod election;
+mod handover;
 mod leaving;
 mod links;
 mod moves;
@@ -31,6 +34,7 @@ fn main() {
     split::trials(&mut suite); // the longest first
     leaving::trials(&mut suite);
     election::trials(&mut suite);
+    handover::trials(&mut suite);
     announce::trials(&mut suite);
     packets::trials(&mut suite);
     upsets::trials(&mut suite);
