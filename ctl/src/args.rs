@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::cmd::context::ContextVerb;
+use crate::cmd::pki::PkiArgs;
 use crate::context::ContextArgs;
 use crate::times::parse_span;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
@@ -43,6 +45,11 @@ pub(crate) enum Verb {
     /// Check a configuration file, or show the one in force
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Named clusters: their nodes, and who asks them
+    #[command(subcommand)]
+    Context(ContextVerb),
+    /// Certificates for nodes, operators and viewers
+    Pki(PkiArgs),
     /// Shell completions and man pages
     #[command(hide = true)]
     Generate {

@@ -10,7 +10,10 @@
 //! The file is `--config`, `HACLUSTERCTL_CONFIG`, the user's `haclusterctl/config.toml`, or
 //! `/etc/hacluster/ctl.toml`, the first that is there. Paths in it are relative to its directory.
 
+mod edit;
+
 use crate::Usage;
+use crate::pki::files;
 use clap::Args as Arguments;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,8 +25,6 @@ use std::path::{Path, PathBuf};
 const RUN_DIR: &str = "/run/hacluster";
 /// The contexts of everybody on this machine.
 const SYSTEM_FILE: &str = "/etc/hacluster/ctl.toml";
-/// Longest file that is read; a context takes a few hundred bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where the agents are. What the environment says is read in [`resolve`], after the flags: it must
 /// not contradict them.
@@ -201,7 +202,7 @@ impl File {
     /// [`Usage`], with the line when it is a matter of one.
     pub(crate) fn read(path: PathBuf, must_exist: bool) -> anyhow::Result<Self> {
         let shown = path.display();
-        let text = match read_text(&path) {
+        let text = match files::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => String::new(),
             Err(error) => return Err(Usage(explain(&path, &error)).into()),
@@ -215,6 +216,20 @@ impl File {
             return Err(Usage(text).into());
         }
         Ok(Self { path, contexts })
+    }
+
+    /// Writes `wanted` in its place, whole or not at all; comments stay where nothing changed.
+    pub(crate) fn save(&self, wanted: &Contexts) -> anyhow::Result<()> {
+        let old = match files::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Usage(explain(&self.path, &error)).into()),
+        };
+        let text = edit::edited(&old, &self.contexts, wanted)?;
+        if let Some(dir) = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+            files::create_dir_all(dir)?;
+        }
+        files::replace(&self.path, &text, files::SECRET)
     }
 
     /// The context `name`, with its paths made whole.
@@ -280,16 +295,6 @@ pub(crate) fn known(contexts: &Contexts) -> String {
         0 => "none".to_owned(),
         _ => contexts.all.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
     }
-}
-
-fn read_text(path: &Path) -> io::Result<String> {
-    use io::Read;
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    if file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)? as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes")));
-    }
-    Ok(text)
 }
 
 fn explain(path: &Path, error: &io::Error) -> String {

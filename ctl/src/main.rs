@@ -16,6 +16,7 @@ mod context;
 #[allow(dead_code)]
 mod fanout;
 mod output;
+mod pki;
 mod times;
 mod view;
 

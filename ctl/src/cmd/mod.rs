@@ -1,8 +1,10 @@
 //! The verbs, one per file.
 
 mod config;
+pub(crate) mod context;
 mod events;
 mod generate;
+pub(crate) mod pki;
 mod status;
 
 use crate::Outcome;
@@ -18,6 +20,8 @@ use tonic::transport::Channel;
 pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
     let place = args.place;
     match args.verb {
+        Verb::Pki(args) => pki::run(args),
+        Verb::Context(verb) => context::run(&place.context, verb),
         Verb::Generate { dir } => generate::run(&dir),
         Verb::Config(ConfigVerb::Check { file, output }) => config::check(&file, output),
         Verb::Config(ConfigVerb::Show { output }) => wait(config::show(&place, output)),
