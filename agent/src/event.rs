@@ -172,6 +172,10 @@ pub enum What {
     Reload(String),
     /// Another configuration was not put in force, with the reason.
     ReloadRefused(String),
+    /// The API over TCP opened, closed or read its certificates again.
+    Api(String),
+    /// Something of the API does not work or was refused, with the mend; no virtual router is affected.
+    ApiTrouble(String),
     /// So many events came faster than they could be told.
     Lost(u64),
     /// Something a status shows.
@@ -201,9 +205,11 @@ impl What {
         use hacluster_core::machine::StateKind;
         match self {
             Self::Transition { transition, .. } if transition.to == StateKind::Fault => Level::Warning,
-            Self::Transition { .. } | Self::Adopted { .. } | Self::Cleaned { .. } | Self::Reload(_) => {
-                Level::Info
-            }
+            Self::Transition { .. }
+            | Self::Adopted { .. }
+            | Self::Cleaned { .. }
+            | Self::Reload(_)
+            | Self::Api(_) => Level::Info,
             Self::Fact(_) => Level::Silent,
             Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
             Self::Interface { .. }
@@ -215,6 +221,7 @@ impl What {
             | Self::Evicted { .. }
             | Self::Refused { .. }
             | Self::ReloadRefused(_)
+            | Self::ApiTrouble(_)
             | Self::Lost(_)
             | Self::Trouble { .. } => Level::Warning,
         }
@@ -278,6 +285,7 @@ impl fmt::Display for What {
                 ),
             },
             Self::Trouble { error } => error.fmt(f),
+            Self::Api(text) | Self::ApiTrouble(text) => f.write_str(text),
             Self::Reload(what) => write!(f, "reload: {what}"),
             Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),
             Self::Lost(count) => {

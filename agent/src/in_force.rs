@@ -107,7 +107,7 @@ struct Look {
 
 /// Device, number, length and times of a file: another file, or another text, has another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark(u64, u64, u64, i64, i64, i64);
+pub(crate) struct Mark(u64, u64, u64, i64, i64, i64);
 
 impl DiskCheck {
     /// For the files that `args` names.
@@ -153,7 +153,8 @@ fn marks(files: &[PathBuf]) -> Vec<(PathBuf, Option<Mark>)> {
     paths.into_iter().map(|path| (path.clone(), mark(&path))).collect()
 }
 
-fn mark(path: &Path) -> Option<Mark> {
+/// The mark of the file at `path`; `None` when it is not there.
+pub(crate) fn mark(path: &Path) -> Option<Mark> {
     let found = std::fs::metadata(path).ok()?;
     Some(Mark(found.dev(), found.ino(), found.len(), found.mtime(), found.mtime_nsec(), found.ctime()))
 }

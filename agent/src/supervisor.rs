@@ -1,6 +1,6 @@
 //! The main thread: puts the parts together, waits for signals, reloads by difference.
 
-use crate::api::Api;
+use crate::api::{Api, Settings};
 use crate::args::Args;
 use crate::board::Board;
 use crate::chronicle::Chronicle;
@@ -43,6 +43,7 @@ struct Supervisor {
     run_dir: RunDir,
     commands: Sender<Command>,
     events: EventSender,
+    api_settings: Settings,
     /// Which number a router, known by interface and VRID, has among threads.
     ids: BTreeMap<(String, u8), RouterId>,
     next_id: u32,
@@ -71,7 +72,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (commands, command_reader) = mailbox(COMMANDS, &knock);
     let board = Arc::new(Board::new(Chronicle::new(in_force.clone())));
     let teller = Teller::spawn(event_reader, board.clone(), commands.clone())?;
-    let api = Api::open(&run_dir.socket(), board, DiskCheck::new(args.clone()))?;
+    let api = Api::open(&run_dir.socket(), board, DiskCheck::new(args.clone()), events.clone())?;
+    let api_settings = api.settings();
+    api_settings.put(&loaded.config);
     let (reports, report_reader) = mailbox(ORDERS, &knock);
     let (orders, order_reader) = mailbox(ORDERS, &Wake::new()?);
     run_dir.record(&loaded.config.routers, &leftovers).context("cannot record addresses")?;
@@ -88,8 +91,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     let protocol = protocol::spawn(queues, &loaded.config.agent)?;
 
-    let supervisor =
-        Supervisor { args, in_force, run_dir, commands, events, ids: BTreeMap::new(), next_id: 0 };
+    let supervisor = Supervisor {
+        args,
+        in_force,
+        run_dir,
+        commands,
+        events,
+        api_settings,
+        ids: BTreeMap::new(),
+        next_id: 0,
+    };
     let outcome = supervisor.serve(&signals, &ended, protocol);
     let _ = kernel.join();
     api.close();
@@ -182,6 +193,7 @@ impl Supervisor {
         let former = std::mem::replace(&mut self.in_force, fresh);
         let before = &former.loaded.config;
         self.tell(Fact::InForce(self.in_force.clone()));
+        self.api_settings.put(&self.in_force.loaded.config);
         if !begun {
             return; // nothing runs yet: the fresh configuration is the one that will begin
         }

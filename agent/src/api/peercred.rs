@@ -1,22 +1,24 @@
-//! Who may ask over the unix socket: root, and whom the agent runs as.
+//! Who may ask over the unix socket: root, and whom the agent runs as. Both are operators.
 //!
 //! The socket's mode says the same; this holds even when somebody loosens the mode.
 
+use super::link::Holder;
+use hacluster_proto::identity::Role;
 use nix::unistd::Uid;
-use tonic::transport::server::UdsConnectInfo;
-use tonic::{Request, Status};
+use tokio::net::UnixStream;
 
-/// Lets a request pass or says why not.
-pub(super) fn check(request: Request<()>) -> Result<Request<()>, Status> {
-    let credentials = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
-    match credentials.map(|credentials| Uid::from_raw(credentials.uid())) {
-        Some(uid) if allowed(uid, Uid::effective()) => Ok(request),
-        Some(uid) => Err(Status::permission_denied(format!(
+/// Who is at the other end, or why it may not ask.
+pub(super) fn holder(stream: &UnixStream) -> Result<Holder, String> {
+    let uid = stream.peer_cred().map(|credentials| Uid::from_raw(credentials.uid()));
+    let uid = uid.map_err(|error| format!("the kernel does not tell who asks: {error}"))?;
+    if !allowed(uid, Uid::effective()) {
+        return Err(format!(
             "user {uid} may not ask this agent: only root and user {} may; use sudo",
             Uid::effective()
-        ))),
-        None => Err(Status::permission_denied("the kernel does not tell who asks")),
+        ));
     }
+    let name = if uid.is_root() { "root".to_owned() } else { format!("uid {uid}") };
+    Ok(Holder { name, roles: vec![Role::Operator], serial: String::new(), node: None, expires: None })
 }
 
 /// Whether user `uid` may ask an agent that runs as `own`.
@@ -32,10 +34,5 @@ mod tests {
     fn root_and_the_agents_own_user_may() {
         let [root, own, other] = [0, 990, 1000].map(Uid::from_raw);
         assert!(allowed(root, own) && allowed(own, own) && !allowed(other, own) && !allowed(own, root));
-    }
-
-    #[test]
-    fn who_is_not_known_may_not() {
-        assert_eq!(check(Request::new(())).unwrap_err().code(), tonic::Code::PermissionDenied);
     }
 }

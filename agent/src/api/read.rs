@@ -63,6 +63,7 @@ impl Shared {
             started: Some(self.started.into()),
             now: Some(SystemTime::now().into()),
             configuration: Some(convert::configuration(&copy.in_force, disk)),
+            certificate: self.tls.certificate(),
             ..v1::Node::default()
         };
         let refused = config.refused.iter();

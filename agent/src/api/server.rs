@@ -1,73 +1,116 @@
-//! The socket and its limits.
+//! The API as a whole: the unix socket, the listener beside it, one server behind both.
 
-use super::read::ReadService;
-use super::{Shared, peercred};
+use super::limits::{
+    Budget, Door, HEADER_BYTES_MAX, KEEPALIVE, KEEPALIVE_MAX, STREAMS_PER_CONNECTION, WINDOW_BYTES,
+};
+use super::link::{Guarded, Link};
+use super::listener::{Listener, Wanted};
+use super::roles::{Complaints, Gate};
+use super::{Keeper, Shared, peercred, services};
 use crate::board::Board;
+use crate::event::EventSender;
 use crate::in_force::DiskCheck;
 use anyhow::{Context, bail};
-use hacluster_proto::v1::read_server::ReadServer;
+use hacluster_conf::model::Config;
 use std::fs::{self, Permissions};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{self, Poll};
 use std::time::{Duration, SystemTime};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, UdsConnectInfo};
 
-/// Connections at one time; more are closed at once.
-const CONNECTIONS: usize = 32;
-/// Calls at one time on a connection.
-const STREAMS_PER_CONNECTION: u32 = 16;
-/// Most bytes of a request: none needs more than a name.
-const REQUEST_BYTES_MAX: usize = 64 << 10;
 /// How long an answer may take to begin.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// A silent connection is asked this often whether it still lives.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Where connections of the unix socket come from.
+const FROM: &str = "unix socket";
 /// Owner only: root and the agent's own user need no more.
 const SOCKET_MODE: u32 = 0o600;
 /// How long running answers may take to end when the agent stops.
 const FAREWELL_MAX: Duration = Duration::from_millis(200);
+
+/// Puts configurations in force.
+#[derive(Clone, Debug)]
+pub struct Settings(watch::Sender<Wanted>);
+
+impl Settings {
+    /// Takes `[api]` and the addresses of peers, and looks at the files of the certificates: at start and
+    /// at every reload. Never waits; what does not work is said as an event and tried again.
+    pub fn put(&self, config: &Config) {
+        self.0.send_replace(Wanted::of(config));
+    }
+}
 
 /// The open API. Closed by [`close`](Self::close).
 #[derive(Debug)]
 pub struct Api {
     runtime: Runtime,
     path: PathBuf,
+    wanted: watch::Sender<Wanted>,
+    listening: watch::Receiver<Option<SocketAddr>>,
 }
 
 impl Api {
-    /// Opens the socket at `path`, in place of one that a predecessor left, and begins to answer.
+    /// Opens the socket at `path`, in place of one that a predecessor left, and begins to answer. Over
+    /// TCP it answers once [`Settings::put`] says so.
     ///
     /// # Errors
     /// When the socket cannot be made, with the mend.
-    pub fn open(path: &Path, board: Arc<Board>, disk: DiskCheck) -> anyhow::Result<Self> {
+    pub fn open(
+        path: &Path,
+        board: Arc<Board>,
+        disk: DiskCheck,
+        events: EventSender,
+    ) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .max_blocking_threads(2)
+            .max_blocking_threads(4)
             .thread_name("hacluster-api")
             .thread_stack_size(1 << 20)
             .enable_all()
             .build()
             .context("cannot start the threads of the API")?;
         let guard = runtime.enter();
-        let listener = listen(path)?;
+        let socket = listen(path)?;
         drop(guard);
         let host_name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host_name = host_name.trim().to_owned();
-        let shared = Arc::new(Shared { board, disk, started: SystemTime::now(), host_name });
+        let keeper = Arc::new(Keeper::default());
+        let shared =
+            Arc::new(Shared { board, disk, started: SystemTime::now(), host_name, tls: keeper.clone() });
+        let (wanted, configured) = watch::channel(Wanted::default());
+        let (told, listening) = watch::channel(None);
         let (sender, connections) = mpsc::channel(1);
-        runtime.spawn(accept(listener, sender));
-        runtime.spawn(serve(shared, connections));
-        Ok(Self { runtime, path: path.to_owned() })
+        let (door, complaints) = (Arc::new(Door::default()), Complaints::new(events.clone()));
+        let listener = Listener {
+            wanted: configured,
+            keeper,
+            door: door.clone(),
+            events,
+            complaints: complaints.clone(),
+            connections: sender.clone(),
+            listening: told,
+        };
+        runtime.spawn(listener.run());
+        runtime.spawn(accept(socket, door, sender));
+        runtime.spawn(serve(Gate::new(services(shared), complaints), connections));
+        Ok(Self { runtime, path: path.to_owned(), wanted, listening })
+    }
+
+    /// By which the configuration is put in force.
+    pub fn settings(&self) -> Settings {
+        Settings(self.wanted.clone())
+    }
+
+    /// Where it listens over TCP, if it does now.
+    pub fn listening(&self) -> Option<SocketAddr> {
+        *self.listening.borrow()
     }
 
     /// Answers nobody any more and removes the socket.
@@ -93,14 +136,14 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, connections: mpsc::Sender<io::Result<Guarded>>) {
-    let free = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(listener: UnixListener, door: Arc<Door>, connections: mpsc::Sender<io::Result<Guarded>>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 // Nobody waits for another one's connection to end: too many means closed at once.
-                let Ok(permit) = free.clone().try_acquire_owned() else { continue };
-                if connections.send(Ok(Guarded { stream, _permit: permit })).await.is_err() {
+                let Ok(seat) = door.seat(Budget::Local, FROM) else { continue };
+                let link = Link::new(peercred::holder(&stream), FROM.to_owned(), Budget::Local);
+                if connections.send(Ok(Guarded::new(stream, link, seat, None))).await.is_err() {
                     return;
                 }
             }
@@ -110,61 +153,20 @@ async fn accept(listener: UnixListener, connections: mpsc::Sender<io::Result<Gua
     }
 }
 
-async fn serve(shared: Arc<Shared>, connections: mpsc::Receiver<io::Result<Guarded>>) {
-    let read = ReadServer::new(ReadService::new(shared)).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let read = tonic::service::interceptor::InterceptedService::new(read, peercred::check);
+async fn serve(gate: Gate<Routes>, connections: mpsc::Receiver<io::Result<Guarded>>) {
     let served = Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .concurrency_limit_per_connection(STREAMS_PER_CONNECTION as usize)
+        .initial_connection_window_size(WINDOW_BYTES.0)
+        .initial_stream_window_size(WINDOW_BYTES.1)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
         .timeout(ANSWER_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_MAX))
         .http2_max_pending_accept_reset_streams(Some(STREAMS_PER_CONNECTION as usize))
-        .add_service(read)
-        .serve_with_incoming(ReceiverStream::new(connections))
+        .serve_with_incoming(gate, ReceiverStream::new(connections))
         .await;
     if let Err(error) = served {
         tracing::error!("the API ended: {error}; virtual routers are not affected");
-    }
-}
-
-/// A connection that counts.
-struct Guarded {
-    stream: UnixStream,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connected for Guarded {
-    type ConnectInfo = UdsConnectInfo;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Guarded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut task::Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Guarded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut task::Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -1,0 +1,233 @@
+//! The node's TLS identity while its files come and go.
+//!
+//! ```text
+//!   files --look (each 2 s, and on reload)--> Material --> Ready { server, client, verifier }
+//!                                       bad: the former stays, said once       |
+//!   connections: who would not be let in any more is put out <---- sweep ------'
+//! ```
+//!
+//! Contract: what is in use was complete before it came into use. A certificate that was revoked, has
+//! ended, or whose authority is gone ends its connections within [`LOOK_INTERVAL`] of the file's change.
+
+use crate::in_force::{Mark, mark};
+use arc_swap::ArcSwapOption;
+use hacluster_conf::model;
+use hacluster_proto::identity::Identity;
+use hacluster_proto::tls::{ALPN, ClientTls, Files, Material, MaterialError, provider};
+use hacluster_proto::v1;
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::oneshot;
+
+/// How often the files are looked at.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// Warned of a certificate's end when it is this near, most distant first.
+const WARNED_DAYS: [u64; 4] = [30, 7, 2, 0];
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What TLS runs with.
+pub(super) struct Ready {
+    pub(super) server: Arc<ServerConfig>,
+    client: ClientTls,
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl Ready {
+    fn load(files: &Files) -> Result<Self, MaterialError> {
+        let material = Arc::new(Material::load(files)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(material.roots(), provider())
+            .with_crls(material.revoked().to_vec())
+            .only_check_end_entity_revocation()
+            .allow_unknown_revocation_status()
+            .build()
+            .map_err(|error| material.unusable(&error))?;
+        let mut server = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| material.unusable(&error))?
+            .with_client_cert_verifier(verifier.clone())
+            .with_single_cert(material.chain().to_vec(), material.key())
+            .map_err(|error| material.unusable(&error))?;
+        server.alpn_protocols = vec![ALPN.to_vec()];
+        // Who resumes is not looked at again.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+        Ok(Self { server: Arc::new(server), client: ClientTls::of(material)?, verifier })
+    }
+
+    /// Whether who shows `chain` would be let in now.
+    fn lets_in(&self, chain: &[CertificateDer<'static>]) -> bool {
+        let Some((own, between)) = chain.split_first() else { return false };
+        self.verifier.verify_client_cert(own, between, UnixTime::now()).is_ok()
+    }
+}
+
+/// A connection that is looked at again when the files change.
+struct Connection {
+    chain: Vec<CertificateDer<'static>>,
+    expires: SystemTime,
+    /// Gone, or the connection is: both end it.
+    end: oneshot::Sender<()>,
+}
+
+/// What a look at the files found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// As before.
+    Same,
+    /// Other files are in use; so many connections were ended by that.
+    Fresh { ended: usize },
+    /// They cannot be used; what was in use stays.
+    Bad(String),
+}
+
+/// Keeps the identity; shared by listener, services and peers' links.
+#[derive(Default)]
+pub struct Keeper {
+    ready: ArcSwapOption<Ready>,
+    connections: Mutex<Vec<Connection>>,
+    seen: Mutex<Seen>,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").field("ready", &self.ready.load().is_some()).finish_non_exhaustive()
+    }
+}
+
+/// What was last seen of the files.
+#[derive(Default)]
+struct Seen {
+    files: Option<Files>,
+    marks: Vec<Option<Mark>>,
+    warned_days: Option<u64>,
+}
+
+impl Keeper {
+    /// What a new handshake runs with; `None` while no files are usable.
+    pub(super) fn ready(&self) -> Option<Arc<Ready>> {
+        self.ready.load_full()
+    }
+
+    /// What connections to peers run with, as the files are now; `None` while none are usable.
+    pub fn client(&self) -> Option<ClientTls> {
+        self.ready().map(|ready| ready.client.clone())
+    }
+
+    /// The certificate in use; `None` without TLS.
+    pub fn certificate(&self) -> Option<v1::Certificate> {
+        let ready = self.ready()?;
+        let material = ready.client.material();
+        Some(v1::Certificate {
+            path: material.files().certificate.display().to_string(),
+            subject: material.identity().name.clone(),
+            expires: Some(material.identity().expires.into()),
+            authority_expires: Some(material.authority_expires().into()),
+        })
+    }
+
+    /// Uses no identity any more and ends all connections.
+    pub(super) fn forget(&self) {
+        self.ready.store(None);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::default();
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Looks at the files that `tls` names and takes them when they changed. Reads files: not for a
+    /// thread that others wait for.
+    pub(super) fn look(&self, tls: &model::Tls) -> Found {
+        let files = files(tls);
+        let paths: Vec<&PathBuf> =
+            [&files.certificate, &files.key, &files.authority].into_iter().chain(&files.revoked).collect();
+        let marks: Vec<_> = paths.iter().map(|path| mark(path)).collect();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.files.as_ref() == Some(&files) && seen.marks == marks {
+            return Found::Same;
+        }
+        let loaded = Ready::load(&files);
+        (seen.files, seen.marks) = (Some(files), marks);
+        match loaded {
+            Ok(ready) => {
+                seen.warned_days = None;
+                self.ready.store(Some(Arc::new(ready)));
+                drop(seen);
+                Found::Fresh { ended: self.sweep(true) }
+            }
+            Err(error) => Found::Bad(error.to_string()),
+        }
+    }
+
+    /// Ends connections whose certificate has ended or, with `all`, that would not be let in any more.
+    /// Says how many.
+    pub(super) fn sweep(&self, all: bool) -> usize {
+        let (ready, now) = (self.ready(), SystemTime::now());
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|connection| !connection.end.is_closed());
+        let before = connections.len();
+        connections.retain(|connection| {
+            let believed = || ready.as_ref().is_some_and(|ready| ready.lets_in(&connection.chain));
+            connection.expires > now && (!all || believed())
+        });
+        before - connections.len()
+    }
+
+    /// Remembers a connection whose handshake ran with `with`; what is returned resolves when it shall
+    /// end. `None` when the files changed meanwhile and would not let it in any more.
+    pub(super) fn register(
+        &self,
+        chain: &[CertificateDer<'static>],
+        expires: SystemTime,
+        with: &Arc<Ready>,
+    ) -> Option<oneshot::Receiver<()>> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: a sweep either comes later and sees it, or came before, and so did the files.
+        let ready = self.ready()?;
+        if !Arc::ptr_eq(&ready, with) && !ready.lets_in(chain) {
+            return None;
+        }
+        connections.retain(|connection| !connection.end.is_closed());
+        let (end, ended) = oneshot::channel();
+        connections.push(Connection { chain: chain.to_vec(), expires, end });
+        Some(ended)
+    }
+
+    /// A warning when the certificate in use ends soon; each one once.
+    pub(super) fn warning(&self, now: SystemTime) -> Option<String> {
+        let ready = self.ready()?;
+        let material = ready.client.material();
+        let own = (material.identity().expires, &material.files().certificate, "haclusterctl pki node");
+        let authority = (material.authority_expires(), &material.files().authority, "haclusterctl pki init");
+        let (expires, path, mend) = if own.0 <= authority.0 { own } else { authority };
+        let left = expires.duration_since(now).unwrap_or_default();
+        let days =
+            WARNED_DAYS.into_iter().rev().find(|days| left <= DAY * u32::try_from(*days).unwrap_or(0))?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.warned_days.is_some_and(|warned| warned <= days) {
+            return None;
+        }
+        seen.warned_days = Some(days);
+        let path = path.display();
+        Some(if left.is_zero() {
+            format!("{path}: the certificate has ended, nobody can connect any more; renew it with `{mend}`")
+        } else {
+            let hours = left.as_secs() / 3600;
+            let left = if hours < 48 { format!("{hours} h") } else { format!("{} days", hours / 24) };
+            format!("{path}: the certificate ends in {left}; renew it with `{mend}`")
+        })
+    }
+}
+
+fn files(tls: &model::Tls) -> Files {
+    let model::Tls { certificate, key, authority, revoked } = tls.clone();
+    Files { certificate, key, authority, revoked }
+}
+
+/// Whom a verified chain names, or why it may not ask.
+pub(super) fn identity(chain: &[CertificateDer<'static>]) -> Result<Identity, String> {
+    let own = chain.first().ok_or("no certificate was shown")?;
+    Identity::of(own).map_err(|error| error.to_string())
+}
