@@ -22,13 +22,15 @@ use hacluster_core::time::{Duration, Instant};
 use hacluster_net::clock;
 use std::net::Ipv4Addr;
 
-/// For so long after a command that moves a router every packet is served at once.
+/// For so long after a command that moves a router every packet is served at once, and then whoever
+/// waits for a takeover is answered whatever became of it.
 const MOVE_MAX: Duration = Duration::from_secs(2);
 
 /// A takeover somebody waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Takeover {
     ticket: Ticket,
+    until: Instant,
     announced: Option<Instant>,
     advertised: Option<Instant>,
     /// In this round the router sends an advert, not its farewell.
@@ -38,8 +40,8 @@ pub(super) struct Takeover {
 }
 
 impl Takeover {
-    fn new(ticket: Ticket) -> Self {
-        Self { ticket, announced: None, advertised: None, speaks: false, refused: false }
+    fn new(ticket: Ticket, until: Instant) -> Self {
+        Self { ticket, until, announced: None, advertised: None, speaks: false, refused: false }
     }
 
     /// What came of it, at the end of a round; `None` while it is under way. A router that becomes
@@ -49,10 +51,13 @@ impl Takeover {
             self.advertised.get_or_insert(now);
         }
         let failure = match state {
-            State::Master(_) => {
-                let (announced, advertised) = (self.announced?, self.advertised?);
-                return Some(Ok(Answer::Ruling { announced, advertised }));
-            }
+            State::Master(_) => match (self.announced, self.advertised) {
+                (Some(announced), Some(advertised)) => {
+                    return Some(Ok(Answer::Ruling { announced, advertised }));
+                }
+                _ if now < self.until => return None,
+                _ => Refusal::TooSlow,
+            },
             State::Backup(backup) if backup.preparing.is_some() => return None,
             State::Backup(_) => Refusal::TooSlow,
             State::Fault => Refusal::Fault(faults.first().unwrap_or(Fault::Interface)),
@@ -99,8 +104,8 @@ impl Engine {
             Ok(id) => id,
             Err(refusal) => return self.answer(ticket, Err(refusal)),
         };
-        self.takeovers.insert(id, Takeover::new(ticket));
         self.hurry();
+        self.takeovers.insert(id, Takeover::new(ticket, self.busy_until));
         self.feed(id, clock::now(), Input::TakeOver { from, lead });
     }
 

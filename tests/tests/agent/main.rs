@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`split`], [`election`] | who rules: partitions, priorities, ties, delays |
 //! | [`handover`] | takeovers, resignations and rest on request (told by [`driver`]) |
+//! | [`claims`] | what the kernel thread reports of claims |
 //! | [`leaving`] | stop, crash, return, many at once |
 //! | [`upsets`], [`links`] | addresses taken away; interfaces that go and come |
 //! | [`moves`] | addresses that change hands within a node |
@@ -14,6 +15,7 @@
 //! Needs the right to make network namespaces (root, or user namespaces); skipped by name without it.
 
 mod announce;
+mod claims;
 mod command;
 mod driver;
 mod election;
@@ -35,6 +37,7 @@ fn main() {
     leaving::trials(&mut suite);
     election::trials(&mut suite);
     handover::trials(&mut suite);
+    claims::trials(&mut suite);
     announce::trials(&mut suite);
     packets::trials(&mut suite);
     upsets::trials(&mut suite);

@@ -181,6 +181,20 @@ fn whoever_rules_for_another_reason_meanwhile_rules() {
     assert!(matches!(bench.answer(), Some(Ok(Answer::Ruling { .. }))));
 }
 
+/// The kernel thread may lose an address to another router meanwhile and never speak of it again.
+#[test]
+fn nobody_waits_for_ever_for_announcements() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    bench.take_over(None);
+    let begin = clock::now();
+    bench.engine.feed(ID, begin, resigns());
+    bench.tick();
+    assert_eq!((bench.state(), bench.answer()), (StateKind::Master, None));
+    let takeover = bench.engine.takeovers.get_mut(&ID).unwrap();
+    let (state, faults) = (bench.engine.routers[&ID].machine.state(), Faults::default());
+    assert_eq!(takeover.outcome(begin + MOVE_MAX + MOVE_MAX, state, faults), Some(Err(Refusal::TooSlow)));
+}
+
 fn resigns() -> Input {
     Input::Heard(hacluster_core::receive::Heard { sender: OTHER, priority: Priority::RESIGN })
 }
