@@ -2,10 +2,14 @@
 //!
 //! `HACLUSTER_SIM_SEEDS=20000` runs that many; `HACLUSTER_SIM_SEED=7` runs one and shows it.
 
-use hacluster_core::machine::StateKind;
-use hacluster_tests::sim::trace::What;
-use hacluster_tests::sim::{Outcome, Sabotage, run};
-use std::{collections::BTreeSet, env, fs, path::Path};
+use hacluster_core::machine::{Action, Input, Note, Reason, State, StateKind, TakeoverCause, Transition};
+use hacluster_tests::sim::trace::{Stimulus, What};
+use hacluster_tests::sim::{Outcome, Sabotage, run, run_without_moves};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::Path,
+};
 
 /// Enough to meet every kind of fault many times, few enough for every `cargo test`.
 const SEEDS_DEFAULT: u64 = 300;
@@ -43,7 +47,10 @@ fn worlds_that_once_failed_stay_safe() {
         .map(|line| line.split_whitespace().next().unwrap_or_default().parse().expect("a seed"))
         .collect();
     assert!(!seeds.is_empty());
-    seeds.into_iter().for_each(|seed| demand_success(&run(seed, Sabotage::None)));
+    for seed in seeds {
+        demand_success(&run(seed, Sabotage::None));
+        demand_success(&run_without_moves(seed)); // as it was when it failed
+    }
 }
 
 /// The same seed gives the same world, or no failure could be seen again.
@@ -73,6 +80,64 @@ fn the_default_worlds_are_eventful() {
     assert_eq!(injections.len(), 7, "{injections:?}");
 }
 
+/// Every way that a move can end occurs, and in time: also a crash of either side on the way.
+#[test]
+fn the_default_worlds_move_routers() {
+    let mut seen = BTreeMap::<&str, u64>::new();
+    for outcome in (0..SEEDS_DEFAULT).map(|seed| run(seed, Sabotage::None)) {
+        // Per node: which routers prepare to rule, and which are being handed over.
+        let (mut preparing, mut yielding) = (BTreeSet::new(), BTreeSet::new());
+        for record in &outcome.trace {
+            let (node, place) = (record.node, (record.node, record.vr));
+            match &record.what {
+                What::World(text) if text == "crashes" => {
+                    let struck = |places: &BTreeSet<_>| places.iter().any(|(index, _)| *index == node);
+                    *seen.entry("mover crashed").or_default() += u64::from(struck(&yielding));
+                    *seen.entry("target crashed").or_default() += u64::from(struck(&preparing));
+                    preparing.retain(|(index, _)| *index != node);
+                    yielding.retain(|(index, _)| *index != node);
+                }
+                What::Met { stimulus, after, actions, .. } => {
+                    let (prepares, yields) = match after {
+                        State::Backup(backup) => (backup.preparing.is_some(), false),
+                        State::Master(master) => (false, master.handover.yield_to.is_some()),
+                        State::Initialize | State::Fault => (false, false),
+                    };
+                    let note = |places: &mut BTreeSet<_>, is: bool| {
+                        let _ = if is { places.insert(place) } else { places.remove(&place) };
+                    };
+                    note(&mut preparing, prepares);
+                    note(&mut yielding, yields);
+                    if *stimulus == Stimulus::Told(Input::YieldTo(None)) {
+                        *seen.entry("given up").or_default() += 1;
+                    }
+                    for happening in actions.iter().filter_map(happening) {
+                        *seen.entry(happening).or_default() += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    println!("{seen:?}");
+    assert_eq!(seen.len(), 8, "{seen:?}");
+    assert!(seen.values().all(|count| *count >= 3), "{seen:?}");
+}
+
+fn happening(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::Note(Note::TakeOverTooSlow(_)) => Some("claim too slow"),
+        Action::Note(Note::TakeOverRefused(_)) => Some("claim refused"),
+        Action::Transition(Transition { reason, .. }) => match reason {
+            Reason::GaveAway(_) => Some("gave away"),
+            Reason::ResignedOnRequest => Some("resigned"),
+            Reason::TookOver(TakeoverCause::HandedOver(_)) => Some("handed over"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Each deliberate defect is found by the check that is there for it.
 #[test]
 fn every_check_can_fail() {
@@ -85,6 +150,10 @@ fn every_check_can_fail() {
         (Sabotage::StubbornMaster, "rivals"),
         (Sabotage::LazyBackup, "progress"),
         (Sabotage::PreemptNever, "liveness"),
+        (Sabotage::LeadNobody, "moved"),
+        (Sabotage::BreakBeforeMake, "moved"),
+        (Sabotage::ForgetSuccessor, "moved"),
+        (Sabotage::DeafToClaimed, "moved"),
     ];
     for (defect, check) in defects {
         let caught = |seed| run(seed, defect).failure.is_some_and(|failure| failure.check == check);

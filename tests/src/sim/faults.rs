@@ -113,8 +113,10 @@ impl World {
         let near = u64::from(parameters.priority.get().saturating_sub(20).max(1));
         let number = if self.rng.chance(500) { self.rng.between(1, highest) } else { near };
         let parameters = Parameters { priority: Priority::from_wire(number as u8), ..parameters };
-        self.nodes[node].routers[vr].parameters = parameters;
-        self.tell(node, vr, Input::Parameters(parameters));
+        let router = &mut self.nodes[node].routers[vr];
+        router.parameters = parameters;
+        let in_force = router.in_force();
+        self.tell(node, vr, Input::Parameters(in_force));
     }
 
     fn flip_link(&mut self, node: usize) {

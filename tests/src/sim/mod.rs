@@ -3,11 +3,12 @@
 //!
 //! One seed draws everything: the routers, the network and what goes wrong. First comes a safety
 //! phase with faults on; every check looks at every step. Then the world heals and must settle.
+//! In half of the worlds operators move routers between nodes, and a drill follows at the end.
 //!
 //! ```text
 //!   plan (seed) -> world ---- clock: what happens next
 //!                   |  |  \__ net: loss, latency, duplicates, cuts
-//!      faults ------'  |  \__ kernel: addresses, slow or refusing
+//!      faults, moves --'  \__ kernel: addresses, slow or refusing
 //!                      v
 //!            bytes -> wire::v2::parse -> receive::check -> Machine -> actions -> net, kernel
 //!                      |
@@ -18,8 +19,10 @@
 
 pub mod checks;
 pub mod clock;
+mod drill;
 mod faults;
 pub mod kernel;
+mod moves;
 pub mod net;
 pub mod node;
 pub mod plan;
@@ -30,5 +33,5 @@ pub mod sabotage;
 pub mod trace;
 pub mod world;
 
-pub use run::{Failure, Outcome, run};
+pub use run::{Failure, Outcome, run, run_without_moves};
 pub use sabotage::Sabotage;

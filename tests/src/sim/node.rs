@@ -1,9 +1,11 @@
 //! A node: a process with its routers, and a kernel that outlives it.
 
 use super::kernel::Kernel;
+use super::moves::prepares;
 use super::plan::VirtualRouter;
 use super::trace::Garbage;
-use hacluster_core::machine::{Machine, Parameters, State, StateKind};
+use hacluster_core::machine::{Machine, Parameters, Preemption, State, StateKind};
+use hacluster_core::priority::Priority;
 use hacluster_core::receive::Expectation;
 use hacluster_core::time::Instant;
 use hacluster_core::wire::v2::{Outgoing, Template};
@@ -44,8 +46,20 @@ pub struct Router {
     pub expectation: Expectation,
     /// The claim whose answer counts.
     pub claim: Option<u64>,
+    /// It was moved away from here: takes nothing from a living ruler. Outlives the process.
+    pub hold: bool,
+    /// It was moved here. Outlives the process.
+    pub lead: Option<Priority>,
     /// The deadline a timer is set for.
     pub armed: Option<Instant>,
+}
+
+impl Router {
+    /// What the machine is told to be: configuration and hold.
+    pub fn in_force(&self) -> Parameters {
+        let preemption = if self.hold { Preemption::Never } else { self.parameters.preemption };
+        Parameters { preemption, ..self.parameters }
+    }
 }
 
 /// One node.
@@ -78,6 +92,8 @@ impl Node {
             template: Template::new(&shared.outgoing(address)),
             expectation: Expectation::new(GROUP, shared.interval, shared.auth, shared.addresses.clone()),
             claim: None,
+            hold: false,
+            lead: None,
             armed: None,
         };
         Self {
@@ -105,6 +121,11 @@ impl Node {
     /// Whether it rules, as far as it knows.
     pub fn rules(&self, vr: usize) -> bool {
         self.life == Life::Running && self.kind(vr) == StateKind::Master
+    }
+
+    /// Whether it was asked to rule and claims the addresses.
+    pub fn prepares(&self, vr: usize) -> bool {
+        self.life == Life::Running && prepares(self.routers[vr].machine.state())
     }
 
     /// Whether it could rule.

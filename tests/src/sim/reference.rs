@@ -9,9 +9,9 @@ use hacluster_core::machine::Preemption;
 pub struct Candidate {
     /// Node number; addresses ascend with it.
     pub node: usize,
-    /// Priority in force.
+    /// Priority in force; a ruler's lead included.
     pub priority: u8,
-    /// It may replace a living ruler of lower priority.
+    /// It may replace a living ruler of lower priority: not told otherwise, and does not hold back.
     pub preempts: bool,
     /// It rules at the moment.
     pub rules: bool,
@@ -39,10 +39,11 @@ pub fn candidates(world: &World, vr: usize, members: &[usize]) -> Vec<Candidate>
     let able = members.iter().filter(|index| world.nodes[**index].is_candidate(vr));
     able.map(|index| {
         let node = &world.nodes[*index];
-        let parameters = &node.routers[vr].parameters;
+        let router = &node.routers[vr];
+        let parameters = router.in_force();
         Candidate {
             node: *index,
-            priority: parameters.priority.get(),
+            priority: if node.rules(vr) { router.machine.priority() } else { parameters.priority }.get(),
             preempts: parameters.preemption != Preemption::Never,
             rules: node.life == Life::Running && node.rules(vr),
         }

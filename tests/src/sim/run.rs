@@ -4,7 +4,7 @@ use super::checks::{Checks, liveness};
 use super::sabotage::Sabotage;
 use super::trace::{Record, fingerprint};
 use super::world::World;
-use hacluster_core::time::Instant;
+use hacluster_core::time::{Duration, Instant};
 use std::fmt::Write;
 
 /// Records shown of a failed run.
@@ -66,14 +66,23 @@ impl Outcome {
 
 /// Runs the world of `seed` until a check fails or everything is settled.
 pub fn run(seed: u64, sabotage: Sabotage) -> Outcome {
-    let mut run = Run { world: World::new(seed, sabotage), checks: Checks::new(), looked: 0 };
+    run_world(seed, World::new(seed, sabotage, true))
+}
+
+/// As [`run`], but nobody moves routers.
+pub fn run_without_moves(seed: u64) -> Outcome {
+    run_world(seed, World::new(seed, Sabotage::None, false))
+}
+
+fn run_world(seed: u64, world: World) -> Outcome {
+    let mut run = Run { world, checks: Checks::new(), looked: 0 };
     let failure = run.all().err();
     Outcome { seed, failure, trace: run.world.trace().to_vec() }
 }
 
-struct Run {
-    world: World,
-    checks: Checks,
+pub(super) struct Run {
+    pub(super) world: World,
+    pub(super) checks: Checks,
     /// Records the checks have seen.
     looked: usize,
 }
@@ -82,18 +91,27 @@ impl Run {
     fn all(&mut self) -> Result<(), Failure> {
         self.until(self.world.now() + self.world.plan.safety)?;
         let groups = self.world.heal();
-        let bounds = liveness::Bounds::of(&self.world);
-        self.until(self.world.now() + bounds.somebody_rules)?;
-        let settled = self.liveness(|world| liveness::Settled::expect(world, &groups))?;
-        self.checks.expect_rulers(groups);
-        self.until(self.world.now() + bounds.the_right_one_rules)?;
-        self.liveness(|world| settled.verify(world))?;
+        // What operators began before is over by then.
+        self.settle(&groups, self.world.move_max())?;
         self.checks.expect_quiet();
-        self.until(self.world.now() + bounds.quiet)?;
+        let quiet = liveness::Bounds::of(&self.world).quiet;
+        let settled = self.liveness(|world| liveness::Settled::expect(world, &groups))?;
+        self.until(self.world.now() + quiet)?;
+        self.liveness(|world| settled.verify(world))?;
+        self.drill(&groups)
+    }
+
+    /// Waits until each group has the ruler that it should have.
+    pub(super) fn settle(&mut self, groups: &[usize], at_least: Duration) -> Result<(), Failure> {
+        let bounds = liveness::Bounds::of(&self.world);
+        self.until(self.world.now() + bounds.somebody_rules.max(at_least))?;
+        let settled = self.liveness(|world| liveness::Settled::expect(world, groups))?;
+        self.checks.expect_rulers(groups.to_vec());
+        self.until(self.world.now() + bounds.the_right_one_rules)?;
         self.liveness(|world| settled.verify(world))
     }
 
-    fn until(&mut self, limit: Instant) -> Result<(), Failure> {
+    pub(super) fn until(&mut self, limit: Instant) -> Result<(), Failure> {
         self.look()?;
         while self.world.step(limit) {
             self.look()?;

@@ -25,6 +25,14 @@ pub enum Sabotage {
     StubbornMaster,
     /// A backup never takes over.
     LazyBackup,
+    /// Who is asked to take over leads nobody.
+    LeadNobody,
+    /// Who hands over resigns first.
+    BreakBeforeMake,
+    /// Who hands over yields to its successor only if the adverts say so.
+    ForgetSuccessor,
+    /// A backup does not learn that its claim was confirmed.
+    DeafToClaimed,
 }
 
 impl Sabotage {
@@ -36,11 +44,17 @@ impl Sabotage {
             Self::DeafToResign => resign,
             Self::StubbornMaster => heard && kind == StateKind::Master,
             Self::LazyBackup => input == Input::Tick && kind == StateKind::Backup,
+            Self::ForgetSuccessor => matches!(input, Input::YieldTo(Some(_))),
+            Self::DeafToClaimed => input == Input::Claimed,
+            Self::LeadNobody | Self::BreakBeforeMake => false,
             Self::None | Self::ForgetRelease | Self::AnnounceEarly | Self::BelieveGarbage => false,
             Self::PreemptAnyway | Self::PreemptNever => false,
         };
         match input {
             _ if drop => None,
+            Input::TakeOver { from, .. } if self == Self::LeadNobody => {
+                Some(Input::TakeOver { from, lead: None })
+            }
             Input::Parameters(parameters) => Some(Input::Parameters(self.parameters(parameters))),
             other => Some(other),
         }

@@ -66,8 +66,8 @@ pub enum What {
     Announced {
         /// The kernel had them in place.
         held: bool,
-        /// The router ruled.
-        rules: bool,
+        /// The router ruled, or prepared to.
+        entitled: bool,
     },
     /// The world changed.
     World(String),

@@ -6,6 +6,7 @@
 
 use super::clock::Clock;
 use super::kernel::Request;
+use super::moves::{Desk, Message};
 use super::net::Net;
 use super::node::{Life, Node, Packet};
 use super::plan::Plan;
@@ -21,7 +22,7 @@ use std::iter;
 use std::net::Ipv4Addr;
 
 /// A process without time answers its kernel this much later.
-const RETRY: Duration = Duration::from_millis(50);
+pub(super) const RETRY: Duration = Duration::from_millis(50);
 
 /// Something to come.
 pub(super) enum Event {
@@ -39,6 +40,14 @@ pub(super) enum Event {
     StallOver { node: usize, process: u32 },
     /// The next fault is due.
     Fault,
+    /// An operator wants something.
+    Order,
+    /// The shell of a router on a node hears from another.
+    Message { to: (usize, usize), message: Message },
+    /// Somebody who takes part in a move is killed.
+    Kill { node: usize },
+    /// A move should be over.
+    MoveLate { place: (usize, usize), serial: u64 },
 }
 
 /// A running simulation.
@@ -56,14 +65,15 @@ pub struct World {
     pub(super) refuse_permille: u64,
     /// Faults go on.
     pub(super) faulty: bool,
-    sabotage: Sabotage,
+    pub(super) desk: Desk,
+    pub(super) sabotage: Sabotage,
     claims: u64,
     trace: Vec<Record>,
 }
 
 impl World {
-    /// The world of `seed`, with all processes started.
-    pub fn new(seed: u64, sabotage: Sabotage) -> Self {
+    /// The world of `seed`, with all processes started; without `moves` nobody moves routers.
+    pub fn new(seed: u64, sabotage: Sabotage, moves: bool) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng);
         let node =
@@ -79,11 +89,14 @@ impl World {
             nodes,
             refuse_permille: 0,
             faulty: true,
+            desk: Desk::new(Rng::new(!seed)),
             sabotage,
             claims: 0,
             trace: Vec::new(),
         };
+        world.desk.plan = world.desk.plan.filter(|_| moves);
         world.clock.after(Duration::ZERO, Event::Fault);
+        world.clock.after(Duration::ZERO, Event::Order);
         for node in 0..world.nodes.len() {
             world.start(node);
         }
@@ -114,6 +127,10 @@ impl World {
             }
             Event::StallOver { .. } => {}
             Event::Fault => self.next_fault(),
+            Event::Order => self.next_order(),
+            Event::Kill { node } => self.kill(node),
+            Event::Message { to, message } => self.take_message(to, message),
+            Event::MoveLate { place, serial } => self.move_late(place, serial),
         }
         true
     }
@@ -135,14 +152,19 @@ impl World {
         node.process += 1;
         node.stalled = false;
         node.inbox.clear();
+        self.desk.forget(index);
         self.remark(Some(index), "starts".to_owned());
         for vr in 0..self.plan.virtual_routers.len() {
             let node = &mut self.nodes[index];
             let adopt = node.kernel.holds(vr) || claimable;
             let (address, link_up) = (node.address, node.link_up);
             let router = &mut node.routers[vr];
-            router.machine = Machine::new(self.sabotage.parameters(router.parameters), address);
+            router.machine = Machine::new(self.sabotage.parameters(router.in_force()), address);
             (router.claim, router.armed) = (None, None);
+            if router.lead.is_some() {
+                let lead = router.lead;
+                self.tell(index, vr, Input::Lead(lead));
+            }
             if !link_up {
                 self.tell(index, vr, Input::Fault(Fault::Link));
             }
@@ -163,6 +185,7 @@ impl World {
         node.life = Life::Crashed;
         node.process += 1;
         node.kernel.forget_requests();
+        self.desk.forget(index);
         self.remark(Some(index), "crashes".to_owned());
     }
 
@@ -273,15 +296,17 @@ impl World {
         let actions: Vec<_> = iter::from_fn(|| machine.poll_action()).collect();
         let after = machine.state().clone();
         let owed = actions.clone();
+        let was = before.kind();
         self.record(
             Some(index),
             Some(vr),
             What::Met { stimulus, stamp: at, injected, before, after, actions },
         );
-        for action in owed {
-            self.perform(index, vr, action);
+        for action in &owed {
+            self.perform(index, vr, *action);
         }
         self.arm(index, vr);
+        self.conclude((index, vr), was, &owed);
     }
 
     // Actions out.
@@ -330,7 +355,8 @@ impl World {
 
     fn announce(&mut self, index: usize, vr: usize) {
         let node = &self.nodes[index];
-        let announced = What::Announced { held: node.kernel.holds(vr), rules: node.rules(vr) };
+        let announced =
+            What::Announced { held: node.kernel.holds(vr), entitled: node.rules(vr) || node.prepares(vr) };
         self.record(Some(index), Some(vr), announced);
     }
 
@@ -371,7 +397,8 @@ impl World {
             return;
         }
         if granted {
-            return self.announce(index, vr);
+            self.announce(index, vr);
+            return self.tell(index, vr, Input::Claimed);
         }
         let process = node.process;
         self.tell(index, vr, Input::ClaimRefused);

@@ -10,7 +10,8 @@
 //!
 //! The addresses are nowhere missing, and a third node that knows nothing of this hears one master
 //! after the other, of the same priority: B *leads*. Every step can fail: B gives up what takes
-//! longer than [`PREPARING_MAX`], A lets go only when it hears B.
+//! longer than [`PREPARING_MAX`], A lets go only when it hears B. A shell that wants A to leave it at
+//! that gives A [`Preemption::Never`](super::Preemption::Never) before.
 
 use super::Machine;
 use super::action::{Action, Note};
@@ -138,6 +139,9 @@ impl Machine {
         self.lead = rightful(lead);
         let lead_ended = self.lead.is_none();
         let (interval, priority) = (self.parameters.interval.duration(), self.priority());
+        if let State::Backup(Backup { preparing: Some(preparing), .. }) = &mut self.state {
+            preparing.lead = self.lead;
+        }
         let State::Master(master) = &mut self.state else { return };
         if lead_ended {
             master.handover.former = None; // it may rule again

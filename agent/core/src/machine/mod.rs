@@ -8,9 +8,9 @@
 //!   |            |  (priority 0)            |    ^                               |       |
 //!   |            |     higher priority,     |    | silence, priority 0,          |       |
 //!   |            |     or equal and higher  |    | lower priority (preempt)      |       |
-//!   |            |     address heard,       v    | claimed as asked (handover)   |       |
-//!   |            |     successor heard,          |                               |       |
-//!   |            |     told to resign            |                               |       |
+//!   |            |     address heard,       |    | asked to take over, and       |       |
+//!   |            |     successor heard,     |    | claimed                       |       |
+//!   |            |     told to resign       v    |                               |       |
 //!   |            |       start            +--------+         fails               |       |
 //!   |            |----------------------->| Backup | --------------------------> |       |
 //!   +------------+<-----------------------+--------+ <-------------------------- +-------+

@@ -1,4 +1,5 @@
-//! At quiet moments the kernel holds the addresses of those who rule, and of nobody else.
+//! At quiet moments the kernel holds the addresses of those who rule or prepare to, and of
+//! nobody else.
 //!
 //! Quiet: no request is unanswered. A killed process leaves what it had; its successor may keep
 //! that until it is decided who rules.
@@ -20,7 +21,8 @@ impl Check for Addresses {
             let (Some(index), Some(vr)) = (record.node, record.vr) else { continue };
             let node = &world.nodes[index];
             let settled = node.life != Life::Crashed && !node.kernel.is_busy(vr) && !node.adopts(vr);
-            if settled && node.kernel.holds(vr) != node.rules(vr) {
+            let entitled = node.rules(vr) || node.prepares(vr);
+            if settled && node.kernel.holds(vr) != entitled {
                 let holds = node.kernel.holds(vr);
                 return Err(format!("node {index} is {} but holding is {holds}", node.kind(vr)));
             }

@@ -1,4 +1,5 @@
-//! No announcement before the claim is confirmed, and none by a router that does not rule.
+//! No announcement before the claim is confirmed, and none by a router that neither rules nor
+//! prepares to.
 
 use super::{Check, Record, World};
 use crate::sim::trace::What;
@@ -12,10 +13,12 @@ impl Check for Announce {
 
     fn look(&mut self, _: &World, fresh: &[Record]) -> Result<(), String> {
         for record in fresh {
-            let What::Announced { held, rules } = record.what else { continue };
-            if !(held && rules) {
+            let What::Announced { held, entitled } = record.what else { continue };
+            if !(held && entitled) {
                 let node = record.node;
-                return Err(format!("node {node:?} announces; addresses in place: {held}, rules: {rules}"));
+                return Err(format!(
+                    "node {node:?} announces; addresses in place: {held}, entitled: {entitled}"
+                ));
             }
         }
         Ok(())

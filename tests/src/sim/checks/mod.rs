@@ -4,11 +4,14 @@ mod addresses;
 mod announce;
 mod invalid;
 pub mod liveness;
+mod moved;
 mod nopreempt;
 mod progress;
 mod resign;
 mod rivals;
 mod speech;
+
+pub use moved::Route;
 
 use super::trace::Record;
 use super::world::World;
@@ -28,6 +31,9 @@ trait Check {
 /// All invariants.
 pub struct Checks {
     checks: Vec<Box<dyn Check>>,
+    /// Those of a settled world.
+    settled: Vec<Box<dyn Check>>,
+    moved: Option<moved::Moved>,
 }
 
 impl Checks {
@@ -44,17 +50,35 @@ impl Checks {
                 Box::new(resign::Resign::default()),
                 Box::new(rivals::Rivals::default()),
             ],
+            settled: Vec::new(),
+            moved: None,
         }
     }
 
     /// From here on no group may be without a ruler.
     pub fn expect_rulers(&mut self, groups: Vec<usize>) {
-        self.checks.push(Box::new(liveness::NeverVacant { groups }));
+        self.settled.push(Box::new(liveness::NeverVacant { groups }));
     }
 
     /// From here on nothing may change.
     pub fn expect_quiet(&mut self) {
-        self.checks.push(Box::new(liveness::Quiet));
+        self.settled.push(Box::new(liveness::Quiet));
+    }
+
+    /// From here on anything may change again.
+    pub fn expect_unrest(&mut self) {
+        self.settled.clear();
+    }
+
+    /// From here on a router is moved among `members`, and nothing disturbs that.
+    pub fn expect_move(&mut self, route: Route, members: Vec<usize>) {
+        self.settled.clear();
+        self.moved = Some(moved::Moved { route, members, announced: false, advertised: false });
+    }
+
+    /// The move is over.
+    pub fn move_is_over(&mut self) {
+        self.moved = None;
     }
 
     /// Lets every check look at a step.
@@ -62,7 +86,9 @@ impl Checks {
     /// # Errors
     /// The name of the first check that found something, and what.
     pub fn look(&mut self, world: &World, fresh: &[Record]) -> Result<(), (&'static str, String)> {
-        let mut looked = self.checks.iter_mut();
+        let moved = self.moved.iter_mut().map(|check| check as &mut dyn Check);
+        let lasting = self.checks.iter_mut().chain(&mut self.settled).map(|check| &mut **check);
+        let mut looked = lasting.chain(moved);
         looked.try_for_each(|check| check.look(world, fresh).map_err(|message| (check.name(), message)))
     }
 }

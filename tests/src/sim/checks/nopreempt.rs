@@ -43,7 +43,7 @@ impl NoPreempt {
         resigned: bool,
     ) -> Result<(), String> {
         let (index, vr) = place;
-        let parameters = &world.nodes[index].routers[vr].parameters;
+        let parameters = world.nodes[index].routers[vr].in_force();
         let Some((ruler, heard)) = self.heard.get(&place) else { return Ok(()) };
         let reigns = self.rules_since.get(&(*ruler, vr)).is_some_and(|since| since <= heard);
         // After a farewell of somebody else a ruler that was silent for two intervals counts as gone.
@@ -66,7 +66,9 @@ impl Check for NoPreempt {
         for record in fresh {
             let (Some(index), Some(vr)) = (record.node, record.vr) else { continue };
             let What::Met { stimulus, stamp, before, after, .. } = &record.what else { continue };
-            if before.kind() == StateKind::Backup && after.kind() == StateKind::Master {
+            // Who was asked by the ruler displaces nobody.
+            let asked = *stimulus == Stimulus::Told(Input::Claimed);
+            if before.kind() == StateKind::Backup && after.kind() == StateKind::Master && !asked {
                 let resigned = matches!(before, State::Backup(backup)
                     if matches!(backup.cause, TakeoverCause::Resigned(_)));
                 self.takes_over(world, record.at, (index, vr), resigned)?;

@@ -2,7 +2,8 @@
 
 use super::{Check, Record, World};
 use crate::sim::trace::{Stimulus, What};
-use hacluster_core::machine::Input;
+use hacluster_core::machine::handover::FORMER_MAX;
+use hacluster_core::machine::{Input, State};
 use hacluster_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
@@ -21,6 +22,12 @@ fn within_earshot(world: &World, one: usize, other: usize, vr: usize) -> bool {
     world.net.is_fair() && connected && serves(one) && serves(other)
 }
 
+/// Whether `ruler` got the router from `giver`: what that one says is disregarded for a while.
+fn is_former(world: &World, ruler: usize, giver: usize, vr: usize) -> bool {
+    let State::Master(master) = world.nodes[ruler].routers[vr].machine.state() else { return false };
+    master.handover.former.is_some_and(|(former, _)| former == world.nodes[giver].address)
+}
+
 impl Check for Rivals {
     fn name(&self) -> &'static str {
         "rivals"
@@ -29,9 +36,10 @@ impl Check for Rivals {
     fn look(&mut self, world: &World, fresh: &[Record]) -> Result<(), String> {
         for record in fresh {
             // Who just changed its priority has not told anybody yet.
-            let What::Met { stimulus: Stimulus::Told(Input::Parameters(_)), .. } = record.what else {
+            let What::Met { stimulus: Stimulus::Told(told), .. } = record.what else { continue };
+            if !matches!(told, Input::Parameters(_) | Input::Lead(_) | Input::YieldTo(_)) {
                 continue;
-            };
+            }
             self.since.retain(|(one, other, _), _| ![Some(*one), Some(*other)].contains(&record.node));
         }
         let now = world.now();
@@ -45,6 +53,8 @@ impl Check for Rivals {
                         continue;
                     }
                     let since = *self.since.entry((one, other, vr)).or_insert(now);
+                    let heed = is_former(world, one, other, vr) || is_former(world, other, one, vr);
+                    let bound = if heed { bound + FORMER_MAX } else { bound };
                     if now.since(since) > bound {
                         return Err(format!(
                             "{one} and {other} both rule for {} s",

@@ -349,3 +349,12 @@ fn a_router_can_be_handed_back_at_once() {
     bench.give(heard(A, 100));
     assert_eq!(bench.kind(), StateKind::Backup);
 }
+
+/// The order to step back overtakes the takeover: no lead is left over from what was given up.
+#[test]
+fn a_lead_that_ends_while_it_is_prepared_is_not_taken_up() {
+    let mut bench = prepared();
+    assert_eq!(bench.give(Input::Lead(None)), []);
+    assert_eq!(bench.give(Input::Claimed)[0], Action::Advertise(wire(98)));
+    assert_eq!(bench.machine.lead(), None);
+}
