@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod moves;
+
 use crate::cmd::context::ContextVerb;
 use crate::cmd::pki::PkiArgs;
 use crate::context::ContextArgs;
@@ -42,6 +44,20 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// What happened, and why
     Events(EventsArgs),
+    /// Move a virtual router to another node, without a gap where both run agents
+    Failover(moves::FailoverArgs),
+    /// Bring a virtual router back to where a failover took it from
+    Failback(moves::FailbackArgs),
+    /// Move everything away from a node and make it the last resort
+    Drain(moves::DrainArgs),
+    /// End a drain
+    Undrain(moves::UndrainArgs),
+    /// No automatic moves: take nothing from a living master
+    Pause(moves::PauseArgs),
+    /// End a pause
+    Resume(moves::ResumeArgs),
+    /// Put the configuration files in force as they are now
+    Reload(moves::ReloadArgs),
     /// Check a configuration file, or show the one in force
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -114,4 +130,11 @@ pub(crate) enum Format {
     Json,
     /// For programs; names as in json.
     Yaml,
+}
+
+impl Format {
+    /// Whether a person reads it.
+    pub(crate) fn is_for_people(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
 }

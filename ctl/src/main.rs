@@ -12,11 +12,14 @@ mod args;
 #[allow(dead_code)] // the verbs that use all of it come next
 mod client;
 mod cmd;
+mod confirm;
 mod context;
 #[allow(dead_code)]
 mod fanout;
+mod moves;
 mod output;
 mod pki;
+mod plan;
 mod times;
 mod view;
 
@@ -31,6 +34,8 @@ enum Outcome {
     Well = 0,
     /// Something is not as it should be; it was said what.
     Degraded = 1,
+    /// A node cannot be reached; it was said which.
+    Unreachable = 2,
 }
 
 /// Asked for something that does not exist.
@@ -62,7 +67,11 @@ fn main() -> ExitCode {
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<Usage>() { USAGE } else { UNREACHABLE })
+            ExitCode::from(match error.downcast_ref() {
+                _ if error.is::<Usage>() => USAGE,
+                Some(client::NodeError::Refused(..)) => Outcome::Degraded as u8,
+                _ => UNREACHABLE,
+            })
         }
     }
 }

@@ -1,10 +1,15 @@
 //! The verbs, one per file.
 
+mod admin;
 mod config;
 pub(crate) mod context;
+mod drain;
 mod events;
+mod failover;
 mod generate;
+mod pause;
 pub(crate) mod pki;
+mod reload;
 mod status;
 
 use crate::Outcome;
@@ -27,6 +32,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
         Verb::Config(ConfigVerb::Show { output }) => wait(config::show(&place, output)),
         Verb::Status(status) => wait(status::run(&place, &status)),
         Verb::Events(events) => wait(events::run(&place, &events)),
+        Verb::Failover(args) => wait(failover::over(&place, &args)),
+        Verb::Failback(args) => wait(failover::back(&place, &args)),
+        Verb::Drain(args) => wait(drain::drain(&place, &args)),
+        Verb::Undrain(args) => wait(drain::undrain(&place, &args)),
+        Verb::Pause(args) => wait(pause::pause(&place, &args)),
+        Verb::Resume(args) => wait(pause::resume(&place, &args)),
+        Verb::Reload(args) => wait(reload::run(&place, &args)),
     }
 }
 

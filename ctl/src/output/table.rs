@@ -70,7 +70,8 @@ fn routers(status: &Status, wide: bool, color: bool) -> String {
     trimmed(&table)
 }
 
-fn plain(head: Vec<&str>) -> Table {
+/// A table without lines.
+pub(crate) fn plain(head: Vec<&str>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head);
@@ -80,7 +81,8 @@ fn plain(head: Vec<&str>) -> Table {
     table
 }
 
-fn trimmed(table: &Table) -> String {
+/// Its text, without blanks at the ends of lines.
+pub(crate) fn trimmed(table: &Table) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
