@@ -39,6 +39,11 @@ pub struct Args {
     /// [default: run_dir of agent.toml, else /run/hacluster]
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
+
+    /// What must survive a reboot goes here: holds of moves, the audit log
+    /// [default: state_dir of agent.toml, else /var/lib/hacluster, or RUN_DIR/state with --run-dir]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// For people or for programs.

@@ -9,7 +9,7 @@
 //! Contract: memory is bounded by routers and [`HISTORY_MAX`]; any order of events folds without
 //! panic; a retelling makes the state true again whatever was lost before.
 
-use crate::event::{Event, Identity, Level, What};
+use crate::event::{Event, Identity, Level, Place, What};
 use crate::fact::{Fact, Held, Setup, Standing};
 use crate::in_force::InForce;
 use hacluster_core::machine::{StateKind, Transition};
@@ -92,9 +92,6 @@ pub enum Change {
     Everything,
 }
 
-/// Interface and VRID: what a router is known by while its name and settings change.
-type Place = (String, u8);
-
 /// State and history of this node.
 #[derive(Debug)]
 pub struct Chronicle {
@@ -121,7 +118,7 @@ impl Chronicle {
 
     /// Takes what happened; `now` is when it is told.
     pub fn fold(&mut self, event: &Event, now: Moment) -> Option<Change> {
-        let place = event.router.as_deref().map(|identity| (identity.interface.clone(), identity.vrid.get()));
+        let place = event.router.as_deref().map(Identity::place);
         if let What::Fact(fact) = &event.what {
             return self.fold_fact(event.router.as_ref(), place, fact, now);
         }
@@ -190,6 +187,11 @@ impl Chronicle {
                 view.held = Arc::new(held.clone());
                 return Some(Change::Router { record: None, router: Some(view.clone()) });
             }
+            (Fact::Ordered, _, Some(place)) => {
+                let router = self.routers.get(&place)?.clone();
+                return Some(Change::Router { record: None, router: Some(router) });
+            }
+            (Fact::Ordered, _, None) => {}
             (Fact::Configured(_) | Fact::Removed | Fact::Standing(_) | Fact::Held(_), ..) => return None,
         }
         Some(Change::Everything)
@@ -213,6 +215,11 @@ impl Chronicle {
         let mut routers: Vec<_> = self.routers.values().cloned().collect();
         routers.sort_by(|one, other| one.identity.name.cmp(&other.identity.name));
         routers
+    }
+
+    /// The one at `place`.
+    pub fn router(&self, place: &Place) -> Option<RouterView> {
+        self.routers.get(place).cloned()
     }
 
     /// Number of the latest event; 0 before the first.

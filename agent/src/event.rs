@@ -176,6 +176,13 @@ pub enum What {
     Api(String),
     /// Something of the API does not work or was refused, with the mend; no virtual router is affected.
     ApiTrouble(String),
+    /// Something between this node and others: moves, holds, peers; or an operator's call.
+    Cluster {
+        /// Worth waking someone.
+        warning: bool,
+        /// What, by whom and why.
+        text: String,
+    },
     /// So many events came faster than they could be told.
     Lost(u64),
     /// Something a status shows.
@@ -209,7 +216,8 @@ impl What {
             | Self::Adopted { .. }
             | Self::Cleaned { .. }
             | Self::Reload(_)
-            | Self::Api(_) => Level::Info,
+            | Self::Api(_)
+            | Self::Cluster { warning: false, .. } => Level::Info,
             Self::Fact(_) => Level::Silent,
             Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
             Self::Interface { .. }
@@ -221,6 +229,7 @@ impl What {
             | Self::Evicted { .. }
             | Self::Refused { .. }
             | Self::ReloadRefused(_)
+            | Self::Cluster { warning: true, .. }
             | Self::ApiTrouble(_)
             | Self::Lost(_)
             | Self::Trouble { .. } => Level::Warning,
@@ -285,7 +294,7 @@ impl fmt::Display for What {
                 ),
             },
             Self::Trouble { error } => error.fmt(f),
-            Self::Api(text) | Self::ApiTrouble(text) => f.write_str(text),
+            Self::Api(text) | Self::ApiTrouble(text) | Self::Cluster { text, .. } => f.write_str(text),
             Self::Reload(what) => write!(f, "reload: {what}"),
             Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),
             Self::Lost(count) => {

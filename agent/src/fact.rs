@@ -34,6 +34,9 @@ pub enum Fact {
     Held(Held),
     /// It exists no more.
     Removed,
+    /// What the coordinator knows of the router, or of the node when there is none, changed: whoever
+    /// shows it asks the coordinator.
+    Ordered,
 }
 
 /// What a router was told to be, as far as a status shows it.

@@ -19,6 +19,19 @@ use std::path::{Path, PathBuf};
 /// Where the agent writes unless told otherwise.
 pub const DEFAULT: &str = "/run/hacluster";
 
+/// Where the agent keeps what must survive a reboot unless told otherwise.
+pub const DEFAULT_STATE: &str = "/var/lib/hacluster";
+
+/// The directory of what must survive a reboot: as told, else the system's, else, for an agent with a
+/// run directory of its own, below that.
+pub fn state_dir(told: Option<&Path>, run_dir: &Path) -> PathBuf {
+    match told {
+        Some(told) => told.to_owned(),
+        None if run_dir == Path::new(DEFAULT) => PathBuf::from(DEFAULT_STATE),
+        None => run_dir.join("state"),
+    }
+}
+
 /// The locked directory; released when dropped.
 #[derive(Debug)]
 pub struct RunDir {
@@ -53,6 +66,11 @@ impl RunDir {
         };
         held.set_len(0).and_then(|()| writeln!(held, "{}", std::process::id()))?;
         Ok(Self { path: path.to_owned(), _lock: held })
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the agent answers.
@@ -124,6 +142,14 @@ mod tests {
         assert!(message.contains("--run-dir"), "{message}");
         drop(held);
         RunDir::lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn state_is_kept_where_told_or_apart_from_other_agents() {
+        let told = |told: Option<&str>, run: &str| state_dir(told.map(Path::new), Path::new(run));
+        assert_eq!(told(Some("/srv/a"), DEFAULT), Path::new("/srv/a"));
+        assert_eq!(told(None, DEFAULT), Path::new(DEFAULT_STATE));
+        assert_eq!(told(None, "/tmp/a"), Path::new("/tmp/a/state"));
     }
 
     #[test]

@@ -1,27 +1,30 @@
 //! The main thread: puts the parts together, waits for signals, reloads by difference.
 
-use crate::api::{Api, Settings};
+use crate::api::audit::Audit;
+use crate::api::{Api, Settings, Shared};
 use crate::args::Args;
 use crate::board::Board;
 use crate::chronicle::Chronicle;
-use crate::event::{Event, EventSender, What};
+use crate::cluster::Cluster;
+use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
 use crate::in_force::{self, DiskCheck, InForce};
 use crate::kernel::{self, RouterId};
-use crate::mailbox::{Sender, mailbox};
-use crate::orders::Orders;
+use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::protocol::{self, Command, Ended, Queues};
+use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
 use crate::rundir::{self, RunDir};
 use crate::teller::Teller;
 use anyhow::{Context, bail};
 use hacluster_conf::diag::{Diagnostic, Severity};
-use hacluster_conf::diff::{Change, Effect, diff, new_errors};
+use hacluster_conf::diff::{Change, Effect, diff};
 use hacluster_conf::model::{Config, VirtualRouter};
 use hacluster_conf::{Loaded, render};
 use hacluster_core::time::{Duration, Instant};
 use hacluster_net::poll::{Waiter, Wake};
 use hacluster_net::signal::{Request, Signals};
 use hacluster_net::{clock, sched};
+use hacluster_proto::v1::ReloadOutcome;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +38,8 @@ const ORDERS: usize = 8_192;
 const COMMANDS: usize = 1_024;
 /// Notices that may wait for whoever moves routers.
 const NOTICES: usize = 4_096;
+/// Asks that may wait for the main thread.
+const ASKS: usize = 4;
 
 /// The running agent as the main thread sees it.
 struct Supervisor {
@@ -44,8 +49,10 @@ struct Supervisor {
     commands: Sender<Command>,
     events: EventSender,
     api_settings: Settings,
-    /// Which number a router, known by interface and VRID, has among threads.
-    ids: BTreeMap<(String, u8), RouterId>,
+    cluster: Cluster,
+    asks: Receiver<Ask>,
+    /// Which number a router has among threads.
+    ids: BTreeMap<Place, RouterId>,
     next_id: u32,
 }
 
@@ -64,6 +71,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     sched::require_network_capabilities()?;
     let wanted = args.run_dir.clone().or_else(|| loaded.config.agent.run_dir.clone());
     let run_dir = RunDir::lock(wanted.as_deref().unwrap_or(Path::new(rundir::DEFAULT)))?;
+    let state_dir = args.state_dir.clone().or_else(|| loaded.config.agent.state_dir.clone());
+    let state_dir = rundir::state_dir(state_dir.as_deref(), run_dir.path());
     let mut leftovers = run_dir.leftovers();
     rundir::keep_stale(&mut leftovers, &loaded.config.routers);
 
@@ -72,7 +81,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (commands, command_reader) = mailbox(COMMANDS, &knock);
     let board = Arc::new(Board::new(Chronicle::new(in_force.clone())));
     let teller = Teller::spawn(event_reader, board.clone(), commands.clone())?;
-    let api = Api::open(&run_dir.socket(), board, DiskCheck::new(args.clone()), events.clone())?;
+    let cluster = Cluster::new(board.clone(), commands.clone(), events.clone(), &state_dir);
+    let (asking, asks) = mailbox(ASKS, &Wake::new()?);
+    let audit = Audit::open(&state_dir, events.clone())?;
+    let shared = Shared::new(board, DiskCheck::new(args.clone()), cluster.clone(), asking, audit);
+    let api = Api::open(&run_dir.socket(), shared, events.clone())?;
     let api_settings = api.settings();
     api_settings.put(&loaded.config);
     let (reports, report_reader) = mailbox(ORDERS, &knock);
@@ -80,7 +93,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     run_dir.record(&loaded.config.routers, &leftovers).context("cannot record addresses")?;
     let kernel = kernel::spawn(order_reader, reports, events.clone(), leftovers)?;
     let ended = Wake::new()?;
-    let (notices, _notice_reader) = mailbox(NOTICES, &Wake::new()?);
+    let (notices, notice_reader) = mailbox(NOTICES, &Wake::new()?);
     let queues = Queues {
         commands: command_reader,
         reports: report_reader,
@@ -91,6 +104,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     let protocol = protocol::spawn(queues, &loaded.config.agent)?;
 
+    cluster.start(api.runtime(), notice_reader, &loaded.config);
+
     let supervisor = Supervisor {
         args,
         in_force,
@@ -98,6 +113,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         commands,
         events,
         api_settings,
+        cluster,
+        asks,
         ids: BTreeMap::new(),
         next_id: 0,
     };
@@ -125,6 +142,7 @@ impl Supervisor {
         let mut waiter = Waiter::new()?;
         waiter.add(signals, 0)?;
         waiter.add(ended, 1)?;
+        waiter.add(self.asks.wake(), 2)?;
         let begins =
             clock::now() + Duration::from_millis(self.in_force.loaded.config.global.startup_delay_ms);
         let mut begun = self.begin(begins);
@@ -134,9 +152,14 @@ impl Supervisor {
             if ended.clear() {
                 return self.stop(protocol);
             }
+            self.asks.wake().clear();
+            while let Some(Ask::Reload { dry_run, reply }) = self.asks.pop() {
+                // Whoever asked may be gone: the reload counts all the same.
+                let _ = reply.send(self.reload(begun, dry_run));
+            }
             while let Some(request) = signals.read()? {
                 match request {
-                    Request::Reload => self.reload(begun),
+                    Request::Reload => drop(self.reload(begun, false)),
                     Request::Dump => self.dump(),
                     Request::Stop => return self.stop(protocol),
                 }
@@ -166,42 +189,71 @@ impl Supervisor {
     fn add(&mut self, router: VirtualRouter) {
         let id = RouterId(self.next_id);
         self.next_id += 1;
-        self.ids.insert(place(&router), id);
+        let place = place(&router);
+        self.ids.insert(place.clone(), id);
         let fast_takeover = self.in_force.loaded.config.agent.fast_takeover;
-        let orders = Orders::default();
-        self.commands.send_patiently(Command::Add { id, router: Box::new(router), fast_takeover, orders });
+        let router = Box::new(router);
+        self.cluster.with_orders(&place, |orders| {
+            self.commands.send_patiently(Command::Add { id, router, fast_takeover, orders });
+        });
     }
 
     fn remove(&mut self, router: &VirtualRouter) {
         if let Some(id) = self.ids.remove(&place(router)) {
+            self.cluster.forget(&place(router));
             self.commands.send_patiently(Command::Remove { id });
         }
     }
 
-    /// Puts a changed file in force without touching what did not change. A file that brings errors
-    /// the running one did not have is refused as a whole.
-    fn reload(&mut self, begun: bool) {
+    /// Puts changed files in force without touching what did not change, or only says what that would
+    /// be. Files that bring errors the running ones did not have are refused as a whole.
+    fn reload(&mut self, begun: bool, dry_run: bool) -> Reloaded {
         let fresh = Arc::new(in_force::load(&self.args));
-        say(&fresh.loaded.diagnostics, &fresh.loaded);
-        if let Some(why) = self.refusal(&fresh.loaded) {
-            self.tell(What::ReloadRefused(format!(
-                "{} {why}; the former configuration stays in force",
-                self.args.config.display()
-            )));
-            return;
+        let before = &self.in_force.loaded;
+        let refused = refusal(&before.diagnostics, before.config.routers.len(), &fresh.loaded);
+        let changes = diff(&before.config, &fresh.loaded.config);
+        let mut reloaded = Reloaded {
+            outcome: ReloadOutcome::Unchanged,
+            text: "nothing changed".to_owned(),
+            changes: changes.iter().map(|change| (change.to_string(), effect_of(change))).collect(),
+            diagnostics_json: diagnostics_json(&fresh.loaded),
+        };
+        if !dry_run {
+            say(&fresh.loaded.diagnostics, &fresh.loaded);
         }
+        if let Some(why) = refused {
+            let file = self.args.config.display();
+            reloaded.outcome = ReloadOutcome::Refused;
+            reloaded.text = format!("{file} {why}; the former configuration stays in force");
+            if !dry_run {
+                self.tell(What::ReloadRefused(reloaded.text.clone()));
+            }
+            return reloaded;
+        }
+        let count = changes.len();
+        if count > 0 {
+            let would = if dry_run { "would come" } else { "came" };
+            reloaded.outcome = if dry_run { ReloadOutcome::WouldLoad } else { ReloadOutcome::Loaded };
+            reloaded.text = format!("{count} change(s) {would} into force");
+        }
+        if !dry_run {
+            self.put_in_force(fresh, changes, begun);
+        }
+        reloaded
+    }
+
+    fn put_in_force(&mut self, fresh: Arc<InForce>, changes: Vec<Change>, begun: bool) {
         let former = std::mem::replace(&mut self.in_force, fresh);
         let before = &former.loaded.config;
         self.tell(Fact::InForce(self.in_force.clone()));
         self.api_settings.put(&self.in_force.loaded.config);
+        self.cluster.configure(&self.in_force.loaded.config);
         if !begun {
             return; // nothing runs yet: the fresh configuration is the one that will begin
         }
         let after = &self.in_force.loaded.config;
-        let changes = diff(before, after);
-        let both = [&before.routers[..], &after.routers[..]].concat();
         let takeover_changed = before.agent.fast_takeover != after.agent.fast_takeover;
-        self.record(&both);
+        self.record(&[&before.routers[..], &after.routers[..]].concat());
         for change in &changes {
             self.tell(What::Reload(change.to_string()));
         }
@@ -213,24 +265,6 @@ impl Supervisor {
         }
         if takeover_changed {
             self.refresh_all();
-        }
-    }
-
-    /// Why `fresh` must not replace what runs.
-    fn refusal(&self, fresh: &Loaded) -> Option<String> {
-        let errors = new_errors(&self.in_force.loaded.diagnostics, &fresh.diagnostics).len();
-        let running = self.in_force.loaded.config.routers.len();
-        if fresh.exit_status() == 2 {
-            Some("cannot be used".to_owned())
-        } else if errors > 0 {
-            Some(format!("brings {errors} new error(s)"))
-        } else if running > 0 && fresh.config.routers.is_empty() {
-            Some(format!(
-                "names no virtual router that can run, and {running} run now (is the file whole? to stop \
-                 them, stop the agent)"
-            ))
-        } else {
-            None
         }
     }
 
@@ -262,8 +296,10 @@ impl Supervisor {
 
     fn change(&mut self, id: RouterId, router: VirtualRouter) {
         let fast_takeover = self.in_force.loaded.config.agent.fast_takeover;
-        let orders = Orders::default();
-        self.commands.send_patiently(Command::Change { id, router: Box::new(router), fast_takeover, orders });
+        let (place, router) = (place(&router), Box::new(router));
+        self.cluster.with_orders(&place, |orders| {
+            self.commands.send_patiently(Command::Change { id, router, fast_takeover, orders });
+        });
     }
 
     fn refresh_all(&mut self) {
@@ -281,6 +317,7 @@ impl Supervisor {
 
     fn stop(self, protocol: JoinHandle<Ended>) -> anyhow::Result<()> {
         if !protocol.is_finished() {
+            self.cluster.leave();
             self.commands.send_patiently(Command::Stop);
         }
         if !matches!(protocol.join(), Ok(Ended::InOrder)) {
@@ -292,6 +329,6 @@ impl Supervisor {
     }
 }
 
-fn place(router: &VirtualRouter) -> (String, u8) {
-    (router.interface.clone(), router.vrid.get())
+fn place(router: &VirtualRouter) -> Place {
+    Place { interface: router.interface.clone(), vrid: router.vrid }
 }

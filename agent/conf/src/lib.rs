@@ -19,6 +19,8 @@ mod notation;
 pub mod render;
 mod suggest;
 
+pub use suggest::nearest;
+
 pub use keepalived::{Loaded, load as load_keepalived, source};
 
 /// Reads `path`, as `agent.toml` with its layers when it ends in `.toml`, else as keepalived.conf.

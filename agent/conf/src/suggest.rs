@@ -1,7 +1,7 @@
 //! The nearest known word to a misspelt one, and the names of look-alike characters.
 
 /// The candidate within a third of `word`'s length, at most three changes away; the nearest wins.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > 64 {
         return None;
     }

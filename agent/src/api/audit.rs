@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Longest file before it is set aside.
@@ -90,7 +91,8 @@ impl Entry {
 #[derive(Debug)]
 pub struct Audit {
     queue: Option<SyncSender<Entry>>,
-    done: Receiver<()>,
+    /// In a lock only to be shared; nobody but the end waits for it.
+    done: Mutex<Receiver<()>>,
     events: EventSender,
 }
 
@@ -111,7 +113,7 @@ impl Audit {
                 let _ = finished.send(());
             })
             .context("cannot start the thread of the audit log")?;
-        Ok(Self { queue: Some(queue), done, events })
+        Ok(Self { queue: Some(queue), done: Mutex::new(done), events })
     }
 
     /// Puts `entry` down. Never waits.
@@ -131,7 +133,8 @@ impl Drop for Audit {
     /// What waits is written, unless the disk hangs.
     fn drop(&mut self) {
         self.queue = None;
-        let _ = self.done.recv_timeout(FAREWELL_MAX);
+        let done = self.done.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = done.recv_timeout(FAREWELL_MAX);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Our words to the contract's. No value is invented here: what is not known stays empty.
 
 use crate::chronicle::{Record, RouterView};
+use crate::cluster::Duty;
 use crate::event::Level;
 use crate::fact::Standing;
 use crate::in_force::{InForce, OnDisk};
@@ -12,7 +13,7 @@ use hacluster_core::receive::DiscardKind;
 use hacluster_proto::v1;
 use std::time::SystemTime;
 
-pub(super) fn router(view: &RouterView) -> v1::VirtualRouter {
+pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
     let standing = view.standing.as_ref();
     let master = standing.and_then(|standing| standing.master);
     v1::VirtualRouter {
@@ -39,32 +40,44 @@ pub(super) fn router(view: &RouterView) -> v1::VirtualRouter {
             .try_into()
             .ok(),
         addresses: addresses(view),
-        lead: standing.and_then(|standing| standing.orders.lead).map(lead),
-        priority_causes: standing.map(|standing| priority_causes(view, standing)).unwrap_or_default(),
-        agreement: view.setup.agreement.clone(),
         counters: Some(counters(&view.setup.tally, view.held.restorations)),
-        ..v1::VirtualRouter::default()
+        hold: duty.hold.as_ref().map(Into::into),
+        lead: standing.and_then(|standing| standing.orders.lead).map(|priority| lead(priority, duty)),
+        priority_causes: standing.map(|standing| priority_causes(view, standing, duty)).unwrap_or_default(),
+        agreement: view.setup.agreement.clone(),
+        r#move: duty.moving.clone(),
     }
 }
 
-fn lead(priority: Priority) -> v1::Lead {
-    v1::Lead { priority: priority.get().into(), ..v1::Lead::default() }
+/// The machine says that it leads, the coordinator on whose behalf.
+fn lead(priority: Priority, duty: &Duty) -> v1::Lead {
+    let told = duty.lead.as_ref().map(v1::Lead::from).unwrap_or_default();
+    v1::Lead { priority: priority.get().into(), ..told }
 }
 
 /// Their differences add up to that of the effective and the base priority.
-fn priority_causes(view: &RouterView, standing: &Standing) -> Vec<v1::PriorityCause> {
+fn priority_causes(view: &RouterView, standing: &Standing, duty: &Duty) -> Vec<v1::PriorityCause> {
     let of = |priority: Priority| i32::from(priority.get());
     let (base, orders) = (view.setup.priority, standing.orders);
     let own = orders.priority(base);
+    let drain = duty.drain.as_ref().map(|drain| format!(" by {} ({})", drain.by, drain.reason));
     let drained = orders.rest.then(|| v1::PriorityCause {
         difference: of(own) - of(base),
         name: "drained".to_owned(),
-        text: "this node is drained: it rules only where no other node does".to_owned(),
+        text: format!(
+            "this node is drained{}: it rules only where no other node does",
+            drain.unwrap_or_default()
+        ),
     });
+    let from = duty.lead.as_ref();
+    let from = from.map(|lead| format!(" by {}, asked by {} ({})", lead.from_node, lead.by, lead.reason));
     let lead = orders.lead.map(|lead| v1::PriorityCause {
         difference: of(lead) - of(own),
         name: "lead".to_owned(),
-        text: format!("handed over: advertises priority {lead} until another node rules"),
+        text: format!(
+            "handed over{}: advertises priority {lead} until another node rules",
+            from.unwrap_or_default()
+        ),
     });
     drained.into_iter().chain(lead).collect()
 }
@@ -205,7 +218,7 @@ mod tests {
         }
         let view = &chronicle.routers()[0];
         view.setup.tally.discarded[DiscardKind::AuthFailure as usize].add_one();
-        let told = router(view);
+        let told = router(view, &Duty::default());
         assert_eq!((told.state(), told.vrid, told.master_priority), (v1::State::Backup, 51, 150));
         assert_eq!(told.master_address, "192.0.2.9");
         assert_eq!(told.since.unwrap().seconds, 1_007);
@@ -228,7 +241,7 @@ mod tests {
             let mut now = standing(StateKind::Master, 7, None);
             (now.orders, now.priority) = (orders, Priority::configured(priority).unwrap());
             chronicle.fold(&happened(&one, 8, Fact::Standing(now)), moment(9));
-            let told = router(&chronicle.routers()[0]);
+            let told = router(&chronicle.routers()[0], &Duty::default());
             let sum: i32 = told.priority_causes.iter().map(|cause| cause.difference).sum();
             assert_eq!(i64::from(told.priority_base) + i64::from(sum), i64::from(told.priority_effective));
             assert_eq!(told.priority_causes.first().map(|first| first.name.as_str()), cause);

@@ -12,11 +12,13 @@
 //! the [`Board`] and, aside, the disk; requests, streams, connections and messages are bounded. An API
 //! that does not work is said and tried again; virtual routers go on.
 
+mod admin;
 pub mod audit;
-mod convert;
+pub(crate) mod convert;
 mod limits;
 mod link;
 mod listener;
+mod peer;
 mod peercred;
 mod read;
 pub mod roles;
@@ -27,7 +29,13 @@ pub use server::{Api, Settings};
 pub use tls::Keeper;
 
 use crate::board::Board;
+use crate::cluster::Cluster;
 use crate::in_force::DiskCheck;
+use crate::mailbox::Sender;
+use crate::reload::Ask;
+use audit::Audit;
+use hacluster_proto::v1::admin_server::AdminServer;
+use hacluster_proto::v1::peer_server::PeerServer;
 use hacluster_proto::v1::read_server::ReadServer;
 use limits::REQUEST_BYTES_MAX;
 use std::sync::Arc;
@@ -36,17 +44,47 @@ use tonic::service::Routes;
 
 /// What answers are made from.
 #[derive(Debug)]
-struct Shared {
+pub struct Shared {
     board: Arc<Board>,
     disk: DiskCheck,
+    cluster: Cluster,
+    /// To the main thread.
+    asks: Sender<Ask>,
     started: SystemTime,
-    /// Name of this node unless `router_id` gives one.
-    host_name: String,
     tls: Arc<Keeper>,
+    audit: Audit,
+}
+
+impl Shared {
+    /// Answers from `board` and `disk`; has `cluster` and, through `asks`, the main thread act, and
+    /// `audit` remember.
+    pub fn new(
+        board: Arc<Board>,
+        disk: DiskCheck,
+        cluster: Cluster,
+        asks: Sender<Ask>,
+        audit: Audit,
+    ) -> Self {
+        let (started, tls) = (SystemTime::now(), Arc::new(Keeper::default()));
+        Self { board, disk, cluster, asks, started, tls, audit }
+    }
 }
 
 /// Every service there is. All are behind the gate of [`roles`].
 fn services(shared: Arc<Shared>) -> Routes {
-    let read = ReadServer::new(read::ReadService::new(shared));
+    let read = ReadServer::new(read::ReadService::new(shared.clone()));
+    let admin = AdminServer::new(admin::AdminService::new(shared.clone()));
+    let peer = PeerServer::new(peer::PeerService::new(shared));
     Routes::new(read.max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(admin.max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(peer.max_decoding_message_size(REQUEST_BYTES_MAX))
+}
+
+/// Longest text of a caller that is kept or logged, in characters.
+const TEXT_MAX_CHARS: usize = 500;
+
+/// What a caller wrote, as it may stand in a log line: one line, bounded, no control characters.
+fn clean(text: &str) -> String {
+    let one_line = |c: char| if c.is_control() { ' ' } else { c };
+    text.trim().chars().take(TEXT_MAX_CHARS).map(one_line).collect()
 }

@@ -1,7 +1,7 @@
 //! The service `Read`: answers from the board.
 
 use super::{Shared, convert};
-use crate::chronicle::{Change, Chronicle, RouterView};
+use crate::chronicle::{Change, Chronicle, Record, RouterView};
 use crate::in_force::{InForce, OnDisk};
 use hacluster_conf::render;
 use hacluster_proto::v1::{self, read_server::Read};
@@ -57,19 +57,22 @@ impl Shared {
     async fn snapshot(self: &Arc<Self>, copy: Copy) -> v1::GetSnapshotResponse {
         let disk = self.on_disk(&copy.in_force).await;
         let config = &copy.in_force.loaded.config;
+        let duty = self.cluster.node_duty();
         let node = v1::Node {
-            name: config.global.router_id.clone().unwrap_or_else(|| self.host_name.clone()),
+            name: self.cluster.name(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             started: Some(self.started.into()),
             now: Some(SystemTime::now().into()),
             configuration: Some(convert::configuration(&copy.in_force, disk)),
             certificate: self.tls.certificate(),
-            ..v1::Node::default()
+            drain: duty.drain.as_ref().map(Into::into),
+            pause: duty.pause.as_ref().map(Into::into),
+            peers: duty.peers,
         };
         let refused = config.refused.iter();
         v1::GetSnapshotResponse {
             node: Some(node),
-            routers: copy.routers.iter().map(convert::router).collect(),
+            routers: copy.routers.iter().map(|view| self.router(view)).collect(),
             refused: refused
                 .map(|refused| v1::RefusedRouter {
                     name: refused.name.clone(),
@@ -88,6 +91,16 @@ impl Shared {
         };
         let snapshot = self.snapshot(copy).await;
         (v1::WatchResponse { change: Some(v1::watch_response::Change::Snapshot(snapshot)) }, changes)
+    }
+
+    fn router(&self, view: &RouterView) -> v1::VirtualRouter {
+        convert::router(view, &self.cluster.duty(&view.identity.place()))
+    }
+
+    fn router_change(&self, record: Option<&Record>, router: Option<&RouterView>) -> v1::WatchResponse {
+        let router = router.map(|view| self.router(view));
+        let change = v1::RouterChange { event: record.map(convert::event), router };
+        v1::WatchResponse { change: Some(v1::watch_response::Change::Router(change)) }
     }
 
     /// Tells one watcher until it goes. Who is too slow for the changes begins again.
@@ -110,7 +123,7 @@ impl Shared {
             };
             message = match change {
                 Ok(Change::Router { record, router }) => {
-                    Some(router_change(record.as_deref(), router.as_ref()))
+                    Some(self.router_change(record.as_deref(), router.as_ref()))
                 }
                 Ok(Change::Everything) | Err(RecvError::Lagged(_)) => {
                     let (snapshot, fresh) = self.begin().await;
@@ -121,14 +134,6 @@ impl Shared {
             };
         }
     }
-}
-
-fn router_change(
-    record: Option<&crate::chronicle::Record>,
-    router: Option<&RouterView>,
-) -> v1::WatchResponse {
-    let change = v1::RouterChange { event: record.map(convert::event), router: router.map(convert::router) };
-    v1::WatchResponse { change: Some(v1::watch_response::Change::Router(change)) }
 }
 
 #[tonic::async_trait]

@@ -6,10 +6,8 @@ use super::limits::{
 use super::link::{Guarded, Link};
 use super::listener::{Listener, Wanted};
 use super::roles::{Complaints, Gate};
-use super::{Keeper, Shared, peercred, services};
-use crate::board::Board;
+use super::{Shared, peercred, services};
 use crate::event::EventSender;
-use crate::in_force::DiskCheck;
 use anyhow::{Context, bail};
 use hacluster_conf::model::Config;
 use std::fs::{self, Permissions};
@@ -18,9 +16,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::UnixListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
@@ -62,12 +60,7 @@ impl Api {
     ///
     /// # Errors
     /// When the socket cannot be made, with the mend.
-    pub fn open(
-        path: &Path,
-        board: Arc<Board>,
-        disk: DiskCheck,
-        events: EventSender,
-    ) -> anyhow::Result<Self> {
+    pub fn open(path: &Path, shared: Shared, events: EventSender) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(4)
@@ -79,11 +72,7 @@ impl Api {
         let guard = runtime.enter();
         let socket = listen(path)?;
         drop(guard);
-        let host_name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let host_name = host_name.trim().to_owned();
-        let keeper = Arc::new(Keeper::default());
-        let shared =
-            Arc::new(Shared { board, disk, started: SystemTime::now(), host_name, tls: keeper.clone() });
+        let (keeper, shared) = (shared.tls.clone(), Arc::new(shared));
         let (wanted, configured) = watch::channel(Wanted::default());
         let (told, listening) = watch::channel(None);
         let (sender, connections) = mpsc::channel(1);
@@ -111,6 +100,11 @@ impl Api {
     /// Where it listens over TCP, if it does now.
     pub fn listening(&self) -> Option<SocketAddr> {
         *self.listening.borrow()
+    }
+
+    /// Where the coordinator runs, too.
+    pub fn runtime(&self) -> &Handle {
+        self.runtime.handle()
     }
 
     /// Answers nobody any more and removes the socket.

@@ -1,0 +1,303 @@
+//! The other agents: one connection to each, kept up, and what they tell of themselves.
+//!
+//! ```text
+//!   connect (TLS) --> Read.Watch ---> Known: the peer's routers, as they change
+//!       ^        `--> Peer.Ping, each second ---> alive, clock offset
+//!       `---- lost: wait 100 ms .. 5 s ----'
+//! ```
+//!
+//! Contract: losing a peer changes nothing in VRRP; the agent then only knows less. Every wait has a
+//! limit, what a peer tells is bounded and believed for choosing only.
+
+use super::known::Known;
+use hacluster_proto::tls::{self, ClientTls, Files};
+use hacluster_proto::v1::{self, peer_client::PeerClient, read_client::ReadClient};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::task::AbortHandle;
+use tonic::transport::Channel;
+use tonic::{Request, Status, Streaming};
+
+/// How long a connection may take to come up.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// How long a peer may take to begin an answer.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// A peer is asked this often whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// Waits between attempts, doubled from the first to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Whom to connect to, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Name of the peer.
+    pub name: String,
+    /// Where it listens, `host:port`.
+    pub address: String,
+    /// Our identity; without one there is no connection.
+    pub files: Option<Files>,
+    /// Name of this node.
+    pub own_name: String,
+}
+
+/// Called when a peer came, went or told something.
+pub type OnChange = Arc<dyn Fn(&str, PeerChange) + Send + Sync>;
+
+/// What happened to a peer.
+#[derive(Clone, Debug)]
+pub enum PeerChange {
+    /// It answers.
+    Connected,
+    /// It answers no more, or not yet, for this reason.
+    Lost(String),
+}
+
+/// One peer. Ends its connection when dropped.
+pub struct Peer {
+    /// Whom.
+    pub target: Target,
+    state: Arc<Mutex<Link>>,
+    task: AbortHandle,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What is known of the connection.
+struct Link {
+    channel: Option<Channel>,
+    since: SystemTime,
+    /// Offset in nanoseconds (theirs less ours), and how far it can be wrong.
+    clock: Option<(i64, Duration)>,
+    error: String,
+    known: Known,
+}
+
+impl Peer {
+    /// Begins to keep up a connection to `target`; needs a runtime.
+    pub fn start(target: Target, on_change: OnChange) -> Self {
+        let error = "not connected yet".to_owned();
+        let since = SystemTime::now();
+        let link = Link { channel: None, since, clock: None, error, known: Known::default() };
+        let state = Arc::new(Mutex::new(link));
+        let task = tokio::spawn(keep_up(target.clone(), state.clone(), on_change)).abort_handle();
+        Self { target, state, task }
+    }
+
+    fn link(&self) -> MutexGuard<'_, Link> {
+        lock(&self.state)
+    }
+
+    /// A client, while the peer answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn client(&self) -> Result<PeerClient<Channel>, String> {
+        let link = self.link();
+        link.channel.clone().map(PeerClient::new).ok_or_else(|| link.error.clone())
+    }
+
+    /// The peer's side of the virtual router `key`, as last told; while it answers.
+    pub fn router(&self, key: &v1::RouterKey) -> Option<v1::VirtualRouter> {
+        let link = self.link();
+        link.channel.as_ref()?;
+        link.known.router(key).cloned()
+    }
+
+    /// Its drain, as last told.
+    pub fn drain(&self) -> Option<v1::Hold> {
+        self.link().known.node.as_ref().and_then(|node| node.drain.clone())
+    }
+
+    /// For a status.
+    pub fn told(&self) -> v1::PeerLink {
+        let link = self.link();
+        v1::PeerLink {
+            name: self.target.name.clone(),
+            address: self.target.address.clone(),
+            connected: link.channel.is_some(),
+            since: Some(link.since.into()),
+            clock_offset: link.clock.map(|(nanos, _)| signed(nanos)),
+            clock_uncertainty: link.clock.and_then(|(_, within)| within.try_into().ok()),
+            error: link.error.clone(),
+        }
+    }
+}
+
+fn lock(state: &Mutex<Link>) -> MutexGuard<'_, Link> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn signed(nanos: i64) -> prost_types::Duration {
+    const SECOND: i64 = 1_000_000_000;
+    prost_types::Duration { seconds: nanos / SECOND, nanos: (nanos % SECOND) as i32 }
+}
+
+/// Connects, listens until the connection is lost, waits, and so on.
+async fn keep_up(target: Target, state: Arc<Mutex<Link>>, on_change: OnChange) {
+    let mut wait = BACKOFF.0;
+    loop {
+        let error = match session(&target, &state, &on_change).await {
+            Ok(lost) => {
+                wait = BACKOFF.0;
+                lost
+            }
+            Err(error) => error,
+        };
+        let news = {
+            let mut link = lock(&state);
+            let (was_up, other_error) = (link.channel.take().is_some(), link.error != error);
+            if was_up {
+                link.since = SystemTime::now();
+            }
+            link.clock = None;
+            link.error.clone_from(&error);
+            was_up || other_error
+        };
+        if news {
+            on_change(&target.name, PeerChange::Lost(error));
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(BACKOFF.1);
+    }
+}
+
+/// One connection from its beginning to its end; `Ok` says why one that was up ended.
+async fn session(target: &Target, state: &Mutex<Link>, on_change: &OnChange) -> Result<String, String> {
+    let files = target.files.clone().ok_or("this node has no certificate: the [api] section is missing")?;
+    // Read again for every connection: certificates are renewed while the agent runs.
+    let loaded = tokio::task::spawn_blocking(move || ClientTls::load(&files)).await;
+    let tls = loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let channel = tls::connect(&target.address, &target.name, &tls, CONNECT_MAX)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut reader =
+        ReadClient::new(channel.clone()).max_decoding_message_size(hacluster_proto::MESSAGE_BYTES_MAX);
+    let watch = within(reader.watch(v1::WatchRequest {})).await.map_err(words)?;
+    let mut watch = watch.into_inner();
+    let mut pings = PeerClient::new(channel.clone());
+    let clock = ping(&mut pings, &target.own_name).await.map_err(words)?;
+    let mut known = Known::default();
+    let first = tokio::time::timeout(ANSWER_MAX, watch.message()).await;
+    known.take(first.map_err(|_| "it tells nothing of itself")?.map_err(words)?.unwrap_or_default());
+    {
+        let mut link = lock(state);
+        *link = Link {
+            channel: Some(channel),
+            since: SystemTime::now(),
+            clock: Some(clock),
+            error: String::new(),
+            known,
+        };
+    }
+    on_change(&target.name, PeerChange::Connected);
+    let told = listen(&mut watch, state);
+    let alive = stay_alive(&mut pings, &target.own_name, state);
+    Ok(tokio::select! { lost = told => lost, lost = alive => lost })
+}
+
+async fn listen(watch: &mut Streaming<v1::WatchResponse>, state: &Mutex<Link>) -> String {
+    loop {
+        match watch.message().await {
+            Ok(Some(told)) => lock(state).known.take(told),
+            Ok(None) => return "it ended the connection".to_owned(),
+            Err(status) => return words(status),
+        }
+    }
+}
+
+async fn stay_alive(client: &mut PeerClient<Channel>, own_name: &str, state: &Mutex<Link>) -> String {
+    loop {
+        tokio::time::sleep(PING_INTERVAL).await;
+        match ping(client, own_name).await {
+            Ok(clock) => lock(state).clock = Some(clock),
+            Err(status) => return words(status),
+        }
+    }
+}
+
+/// Their clock less ours in nanoseconds, right within half the round trip.
+async fn ping(client: &mut PeerClient<Channel>, own_name: &str) -> Result<(i64, Duration), Status> {
+    let (sent, wall) = (Instant::now(), SystemTime::now());
+    let request = v1::PingRequest { node: own_name.to_owned(), now: Some(wall.into()) };
+    let answer = within(client.ping(request)).await?.into_inner();
+    let half = sent.elapsed() / 2;
+    let theirs = answer.now.and_then(|now| SystemTime::try_from(now).ok());
+    let theirs = theirs.ok_or_else(|| Status::internal("it tells no time"))?;
+    Ok((offset(theirs, wall + half), half))
+}
+
+fn offset(theirs: SystemTime, ours: SystemTime) -> i64 {
+    let nanos = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+    match theirs.duration_since(ours) {
+        Ok(ahead) => nanos(ahead),
+        Err(behind) => -nanos(behind.duration()),
+    }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let limit = tokio::time::timeout(ANSWER_MAX, call).await;
+    limit.unwrap_or_else(|_| Err(Status::deadline_exceeded("it does not answer")))
+}
+
+/// What a failed call says.
+#[allow(clippy::needless_pass_by_value)] // for map_err
+pub fn words(status: Status) -> String {
+    match status.message() {
+        "" => status.code().description().to_owned(),
+        message => message.to_owned(),
+    }
+}
+
+/// A call that the caller gives up after `limit`; so does the peer, which is told of the limit.
+pub async fn bounded<Q, R>(
+    limit: Duration,
+    message: Q,
+    call: impl AsyncFnOnce(Request<Q>) -> Result<tonic::Response<R>, Status>,
+) -> Result<R, Status> {
+    let mut request = Request::new(message);
+    request.set_timeout(limit);
+    match tokio::time::timeout(limit, call(request)).await {
+        Ok(answer) => answer.map(tonic::Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded(format!("no answer within {} ms", limit.as_millis()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_behind_has_a_negative_offset() {
+        let ours = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        assert_eq!(offset(ours + Duration::from_millis(1), ours), 1_000_000);
+        assert_eq!(offset(ours - Duration::from_secs(3_600), ours), -3_600_000_000_000);
+        let told = signed(-1_500_000_000);
+        assert_eq!((told.seconds, told.nanos), (-1, -500_000_000));
+    }
+
+    #[tokio::test]
+    async fn without_an_identity_the_link_says_why() {
+        let target = Target {
+            name: "node2".into(),
+            address: "127.0.0.1:1".into(),
+            files: None,
+            own_name: "node1".into(),
+        };
+        let (lost, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let peer = Peer::start(target, Arc::new(move |_, change| _ = lost.send(change)));
+        assert!(matches!(heard.recv().await, Some(PeerChange::Lost(why)) if why.contains("[api]")));
+        let told = peer.told();
+        assert!(!told.connected && told.error.contains("[api]"), "{told:?}");
+        assert!(peer.client().is_err());
+    }
+}
