@@ -9,11 +9,15 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, ver
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+/// A user who owns nothing.
+const NOBODY: u32 = 65534;
 
 /// A home of its own, with an authority in `pki`.
 struct Stage(tempfile::TempDir);
@@ -217,7 +221,7 @@ fn while_renewing_no_reader_finds_halves_that_do_not_fit() {
     stage.pki("node node1");
     let (mut pairs, mut serials) = (0, std::collections::BTreeSet::new());
     for _ in 0..500 {
-        if pairs > 20 && serials.len() > 5 {
+        if pairs > 5 && serials.len() > 2 {
             return;
         }
         let mut renewing = stage.command(&["pki", "--dir", "pki", "renew", "node1"]);
@@ -357,6 +361,31 @@ fn damaged_files_are_named_and_nothing_is_half_done() {
     let said = stage.refused("operator bob");
     assert!(said.contains("ca.key is missing"), "{said}");
     assert!(stage.pki("list").contains("alice"), "looking needs no secret");
+}
+
+/// Root may write everywhere, so it asks as nobody, with a copy of the program that nobody can reach.
+#[test]
+fn a_directory_that_cannot_be_written_is_named() {
+    let stage = Stage::new();
+    stage.pki("node node1");
+    let mut command = stage.command(&["pki", "--dir", "pki", "operator", "alice"]);
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        let program = stage.0.path().join("haclusterctl");
+        fs::copy(env!("CARGO_BIN_EXE_haclusterctl"), &program).unwrap();
+        fs::set_permissions(stage.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["", "ca.key", "index.json"] {
+            chown(stage.path(name), Some(NOBODY), None).unwrap();
+        }
+        command = Command::new(program);
+        command.args(["pki", "--dir", "pki", "operator", "alice"]).current_dir(stage.0.path()).uid(NOBODY);
+    }
+    fs::set_permissions(stage.path(""), fs::Permissions::from_mode(0o500)).unwrap();
+    let said = refused(&command.output().unwrap());
+    assert!(said.contains("cannot make the directory") && said.contains("ermission denied"), "{said}");
+    fs::set_permissions(stage.path("ca.key"), fs::Permissions::from_mode(0o000)).unwrap();
+    let said = refused(&command.output().unwrap());
+    assert!(said.contains("ca.key may not be read by you"), "{said}");
+    fs::set_permissions(stage.path(""), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]

@@ -134,3 +134,72 @@ fn sync_parent(path: &Path) -> anyhow::Result<()> {
     let synced = File::open(parent).and_then(|dir| dir.sync_all());
     synced.with_context(|| format!("cannot write {}", parent.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_directory_is_there_and_of_one_piece_at_every_instant() {
+        let stage = tempfile::tempdir().unwrap();
+        let path = stage.path().join("node1");
+        let fill = |number: u32| {
+            let new = beside(&path, "new");
+            create_dir(&new).unwrap();
+            for name in ["crt", "key"] {
+                create(&new.join(name), &number.to_string(), SECRET).unwrap();
+            }
+            replace_dir(&new, &path).unwrap();
+        };
+        fill(0);
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut whole = 0_u32;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) || whole == 0 {
+                    let dir = File::open(&path).unwrap();
+                    let inside = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
+                    // Of one that was replaced meanwhile files may be missing already.
+                    if let [Ok(first), Ok(second)] = ["crt", "key"].map(|name| read(&inside.join(name))) {
+                        assert_eq!(first, second);
+                        whole += 1;
+                    }
+                }
+            });
+            (1..300).take_while(|_| !reader.is_finished()).for_each(fill);
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(fs::read_dir(stage.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn what_a_crash_left_is_no_hindrance() {
+        let stage = tempfile::tempdir().unwrap();
+        let file = stage.path().join("index.json");
+        fs::write(beside(&file, "new"), "half").unwrap();
+        replace(&file, "whole", SECRET).unwrap();
+        assert_eq!(read(&file).unwrap(), "whole");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let (dir, new) = (stage.path().join("a"), stage.path().join(".a.new"));
+        create_dir(&beside(&dir, "old")).unwrap();
+        create_dir(&new).unwrap();
+        replace_dir(&new, &dir).unwrap();
+        assert!(dir.is_dir() && !beside(&dir, "old").exists());
+    }
+
+    #[test]
+    fn a_new_file_replaces_nothing_and_follows_no_link() {
+        let stage = tempfile::tempdir().unwrap();
+        let (victim, trap) = (stage.path().join("victim"), stage.path().join("key"));
+        std::os::unix::fs::symlink(&victim, &trap).unwrap();
+        assert!(create(&trap, "secret", SECRET).is_err() && !victim.exists());
+        let linked = stage.path().join("config.toml");
+        fs::write(&victim, "old").unwrap();
+        link("victim", &linked).unwrap();
+        replace(&linked, "new", SECRET).unwrap();
+        assert_eq!(read(&victim).unwrap(), "new", "what the link names");
+        assert!(linked.is_symlink());
+    }
+}
