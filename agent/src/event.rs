@@ -320,13 +320,13 @@ fn fmt_note(note: &Note, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "{} also rules, with priority {}: answered, and the addresses announced again",
             heard.sender, heard.priority
         ),
+        // Whether `from` still rules is not known here: it may have asked because it cannot.
         Note::TakeOverTooSlow(from) => write!(
             f,
-            "takeover from {from} given up: the addresses were not in place in time; {from} goes on as master"
+            "takeover from {from} given up, nothing is claimed: the addresses were not in place within 1 s"
         ),
-        Note::TakeOverRefused(from) => write!(
-            f,
-            "takeover from {from} given up: the kernel refused the addresses; {from} goes on as master"
-        ),
+        Note::TakeOverRefused(from) => {
+            write!(f, "takeover from {from} given up, nothing is claimed: the kernel refused the addresses")
+        }
     }
 }
