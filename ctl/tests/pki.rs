@@ -183,6 +183,23 @@ fn nothing_is_overwritten() {
 }
 
 #[test]
+fn what_others_put_there_is_not_lost() {
+    let stage = Stage::new();
+    let (diary, own) = (stage.path("alice/diary"), stage.path("node1/agent.toml"));
+    fs::create_dir(stage.path("alice")).unwrap();
+    fs::write(&diary, "").unwrap();
+    assert!(stage.refused("operator alice").contains("alice/diary was not made by"));
+    stage.pki("node node1");
+    fs::write(&own, "").unwrap();
+    assert!(stage.refused("renew node1").contains("agent.toml was not made by"));
+    fs::write(stage.path("bob.crt"), "").unwrap();
+    assert!(stage.refused("viewer bob").contains("bob.crt was not made by"));
+    assert!(diary.exists() && own.exists());
+    fs::remove_file(own).unwrap();
+    stage.pki("renew node1");
+}
+
+#[test]
 fn a_directory_of_others_is_not_taken() {
     let stage = Stage::empty();
     fs::create_dir(stage.path("")).unwrap();

@@ -177,8 +177,9 @@ impl Signer {
             return Err(Usage(format!("{} is no node: --address is for nodes", wish.name)).into());
         }
         wish.addresses.iter().try_for_each(|host| check_host(host))?;
-        let signed = self.authority.sign(wish, key, now)?;
         let dir = self.store.dir.join(&wish.name);
+        only_ours(&self.store, &wish.name)?;
+        let signed = self.authority.sign(wish, key, now)?;
         let new = files::beside(&dir, "new");
         files::remove_dir(&new)?;
         files::create_dir(&new)?;
@@ -229,6 +230,31 @@ impl Signer {
 
     fn write_index(&self) -> anyhow::Result<()> {
         files::replace(&self.store.dir.join("index.json"), &text(&self.store.index)?, SECRET)
+    }
+}
+
+/// A holder's directory is replaced as a whole: nothing may be in it that would be lost.
+fn only_ours(store: &Store, name: &str) -> anyhow::Result<()> {
+    let ours = [format!("{name}.crt"), format!("{name}.key"), "ca.crt".to_owned(), "ca.crl".to_owned()];
+    let dir = store.dir.join(name);
+    let inside = match fs::read_dir(&dir) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let inside = inside.with_context(|| format!("cannot read {}", dir.display()))?;
+    let is_ours =
+        |path: &PathBuf| ours.iter().any(|own| path.file_name().is_some_and(|name| name == own.as_str()));
+    let links = ["crt", "key"].map(|kind| store.path(name, kind));
+    let is_file = |path: &&PathBuf| path.symlink_metadata().is_ok_and(|found| !found.is_symlink());
+    let foreign = inside.iter().find(|path| !is_ours(path)).or_else(|| links.iter().find(is_file));
+    match foreign {
+        None => Ok(()),
+        Some(path) => {
+            let path = path.display();
+            Err(Usage(format!("{path} was not made by haclusterctl pki and would be lost: move it away"))
+                .into())
+        }
     }
 }
 
