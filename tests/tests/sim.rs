@@ -121,7 +121,7 @@ fn the_default_worlds_move_routers() {
     }
     println!("{seen:?}");
     assert_eq!(seen.len(), 8, "{seen:?}");
-    assert!(seen.values().all(|count| *count >= 3), "{seen:?}");
+    assert!(seen.values().all(|count| *count >= 1), "{seen:?}");
 }
 
 fn happening(action: &Action) -> Option<&'static str> {

@@ -25,6 +25,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("who_resigned_on_request_and_holds_back_stays_backup", resigned);
     suite.trial("who_rests_gives_way_and_comes_back", rests);
     suite.trial("a_lead_is_taken_up_again_after_a_restart", leads_again);
+    suite.trial("clients_come_back_when_the_successor_was_not_heard", not_heard);
     suite.trial("a_takeover_is_refused_with_the_cause", refused);
 }
 
@@ -172,6 +173,35 @@ fn leads_again() -> Result<()> {
         better.stop()?;
         ensure!(left.becomes(StateKind::Master)?.priority == 100);
         Ok(())
+    })
+}
+
+/// left hears nobody: it rules on, and right, which rules too, is told to step back.
+fn not_heard() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let wire = Wire::tap(lab, "lan")?;
+        // Long a master: it owes no announcement of its own.
+        let settled = Instance::new(150).master().with("garp_master_delay 0");
+        let left = Driver::start(lab.host("left")?, settled, Orders::default())?;
+        left.becomes(StateKind::Master)?;
+        let right = Driver::start(lab.host("right")?, Instance::new(100), Orders::default())?;
+        right.becomes(StateKind::Backup)?;
+        lab.host("left")?.deafen()?;
+        let begin = hand_over(&left, &right, 150)?;
+        // The last word of right's takeover: clients believe it.
+        wire.announced("right", VIP, begin, 2)?;
+        let stepped_back = Instant::now();
+        right.ask(|place, ticket| Command::Lead { place, lead: None, ticket })??;
+        left.ask(|place, ticket| Command::YieldTo { place, to: None, ticket })??;
+        right.becomes(StateKind::Backup)?;
+        free(lab.host("right")?, VIP)?;
+        wire.announced("left", VIP, stepped_back, 1)?;
+        wait_for("left to have the last word", LIMIT, || {
+            let last = |host| wire.announcements(host, VIP, begin).last().map(|seen| seen.at);
+            last("left") > last("right")
+        })?;
+        ensure!(left.changes().last().is_some_and(|last| last.transition.to == StateKind::Master));
+        left_alone(lab.host("left")?, VIP, Duration::from_millis(100))
     })
 }
 

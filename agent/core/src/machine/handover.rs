@@ -90,8 +90,8 @@ impl Machine {
         self.apply(now, Event::Claimed, Reason::TookOver(TakeoverCause::HandedOver(from)));
         if let State::Master(master) = &mut self.state {
             master.handover.former = Some((from, now + FORMER_MAX));
-            master.handover.confirm = Some(now + CONFIRM_AFTER);
         }
+        self.confirm_later(now);
     }
 
     /// The timer ran out. A backup that was asked to rule leads as asked, whichever came first.
@@ -118,9 +118,22 @@ impl Machine {
         }
     }
 
+    /// Whoever was to have it and did not get it may have announced the addresses already: once that is
+    /// taken back, clients have to hear who rules, now and again when the other has let go.
     pub(super) fn yield_to(&mut self, now: Instant, successor: Option<Ipv4Addr>) {
+        let State::Master(master) = &mut self.state else { return };
+        let promised = successor.map(|successor| (successor, now + YIELD_TO_MAX));
+        let before = core::mem::replace(&mut master.handover.yield_to, promised);
+        if before.is_some() && successor.is_none() {
+            master.handover.confirm = Some(now);
+            self.confirm_handover(now);
+            self.confirm_later(now);
+        }
+    }
+
+    fn confirm_later(&mut self, now: Instant) {
         if let State::Master(master) = &mut self.state {
-            master.handover.yield_to = successor.map(|successor| (successor, now + YIELD_TO_MAX));
+            master.handover.confirm = Some(now + CONFIRM_AFTER);
         }
     }
 

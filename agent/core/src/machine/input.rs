@@ -45,7 +45,7 @@ pub enum Input {
     /// announced once.
     Claimed,
     /// A master shall let go as soon as it hears this node, whatever priority that has; `None`
-    /// takes it back. Forgotten when it stops ruling, or after
+    /// takes it back and announces the addresses anew. Forgotten when it stops ruling, or after
     /// [`YIELD_TO_MAX`](super::YIELD_TO_MAX). Ignored in other states and by an owner.
     YieldTo(Option<Ipv4Addr>),
     /// A master shall say priority 0 and become backup. Ignored in other states and by an owner.

@@ -274,6 +274,17 @@ fn a_promise_to_yield_can_be_taken_back() {
     assert_eq!(bench.kind(), StateKind::Master);
 }
 
+/// Its would-be successor claims and announces before it advertises, and may fail in between.
+#[test]
+fn a_promise_taken_back_is_followed_by_announcements() {
+    let mut bench = yielding();
+    let actions = bench.give(Input::YieldTo(None));
+    assert!(matches!(actions[..], [Action::Advertise(_), Action::Announce { .. }]), "{actions:?}");
+    let later = bench.tick();
+    assert!(matches!(later[..], [Action::Advertise(_), Action::Announce { .. }]), "{later:?}");
+    assert_eq!(bench.give(Input::YieldTo(None)), [], "nothing was promised");
+}
+
 #[test]
 fn a_promise_to_yield_does_not_outlive_the_rule() {
     let mut bench = yielding();
