@@ -107,7 +107,7 @@ struct Look {
 
 /// Device, number, length and times of a file: another file, or another text, has another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark(u64, u64, u64, i64, i64, i64);
+pub(crate) struct Mark(u64, u64, u64, i64, i64, i64, i64);
 
 impl DiskCheck {
     /// For the files that `args` names.
@@ -156,7 +156,8 @@ fn marks(files: &[PathBuf]) -> Vec<(PathBuf, Option<Mark>)> {
 /// The mark of the file at `path`; `None` when it is not there.
 pub(crate) fn mark(path: &Path) -> Option<Mark> {
     let found = std::fs::metadata(path).ok()?;
-    Some(Mark(found.dev(), found.ino(), found.len(), found.mtime(), found.mtime_nsec(), found.ctime()))
+    let (mtime, ctime) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
+    Some(Mark(found.dev(), found.ino(), found.len(), mtime.0, mtime.1, ctime.0, ctime.1))
 }
 
 #[cfg(test)]

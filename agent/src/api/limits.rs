@@ -8,7 +8,7 @@
 //! Contract: nobody waits for a place, whoever comes too many is turned away at once; peers have places
 //! of their own at every step, so that no flood of others keeps them out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -167,29 +167,41 @@ impl Bucket {
     }
 }
 
-/// Says what others cause, at a bearable rate; what is left out is counted.
+/// The same is not said again for this long.
+const HUSH: Duration = Duration::from_secs(600);
+/// So many texts are remembered for that.
+const HUSHED: usize = 64;
+
+/// Says what others cause, at a bearable rate and each thing once in a while; what is left out is counted.
 #[derive(Debug)]
 pub(super) struct Hush {
     bucket: Bucket,
+    recent: VecDeque<(String, Instant)>,
     left_out: u64,
 }
 
 impl Default for Hush {
     fn default() -> Self {
-        Self { bucket: Bucket::new(1, 10), left_out: 0 }
+        Self { bucket: Bucket::new(1, 10), recent: VecDeque::new(), left_out: 0 }
     }
 }
 
 impl Hush {
     /// `text` as it may be said now, if it may.
     pub(super) fn pass(&mut self, text: String, now: Instant) -> Option<String> {
-        if self.bucket.take(now).is_err() {
+        self.recent.retain(|(_, said)| now.duration_since(*said) < HUSH);
+        let again = self.recent.iter().any(|(said, _)| *said == text);
+        if again || self.bucket.take(now).is_err() {
             self.left_out += 1;
             return None;
         }
+        if self.recent.len() == HUSHED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((text.clone(), now));
         match std::mem::take(&mut self.left_out) {
             0 => Some(text),
-            count => Some(format!("{text} (and {count} more such lines left out)")),
+            count => Some(format!("{text} ({count} such lines left out before)")),
         }
     }
 }
@@ -237,10 +249,12 @@ mod tests {
     #[test]
     fn what_is_left_out_is_counted() {
         let (mut hush, start) = (Hush::default(), Instant::now());
-        let said = (0..100).filter_map(|_| hush.pass("x".into(), start)).count();
+        let said = (0..100).filter_map(|n| hush.pass(format!("{n}"), start)).count();
         assert_eq!(said, 10);
-        let later = hush.pass("x".into(), start + Duration::from_secs(2)).unwrap();
-        assert_eq!(later, "x (and 90 more such lines left out)");
+        let later = start + Duration::from_secs(2);
+        assert_eq!(hush.pass("x".into(), later).unwrap(), "x (90 such lines left out before)");
+        assert_eq!(hush.pass("x".into(), later + Duration::from_secs(60)), None, "said a minute ago");
+        assert_eq!(hush.pass("x".into(), later + HUSH).unwrap(), "x (1 such lines left out before)");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use super::limits::{Budget, Door, HANDSHAKE_MAX, Seat, source};
 use super::link::{Guarded, Holder, Link};
 use super::roles::Complaints;
-use super::tls::{Found, Keeper, LOOK_INTERVAL, Ready, identity};
+use super::tls::{Found, Keeper, LOOK_INTERVAL, LOOK_MAX, Ready, identity};
 use crate::event::{Event, EventSender, What};
 use hacluster_conf::model::{self, Config};
 use hacluster_proto::identity::Role;
@@ -121,38 +121,34 @@ impl Listener {
         let (keeper, tls) = (self.keeper.clone(), tls.clone());
         // A network file system can hang: then the former files stay, and connections go on.
         let found = tokio::task::spawn_blocking(move || keeper.look(&tls));
-        let found = match timeout(HANDSHAKE_MAX, found).await {
+        let found = match timeout(LOOK_MAX, found).await {
             Ok(Ok(found)) => found,
             Ok(Err(_)) => return,
             Err(_) => return self.complain(trouble, "the files of [api] cannot be read in time".to_owned()),
         };
-        let ended = match found {
+        match found {
+            Found::Same => {
+                let ended = self.keeper.sweep(false);
+                if ended > 0 {
+                    self.say(format!("{ended} connection(s) ended: their certificates have expired"));
+                }
+            }
             Found::Fresh { ended } => {
+                trouble.suspected = None;
                 if trouble.said.take().is_some() || ended > 0 {
                     self.say(format!("certificates read again, {ended} connection(s) ended by that"));
                 }
-                trouble.suspected = None;
-                0
+            }
+            Found::Bad(text) if self.keeper.ready().is_none() => {
+                let stays = "the API over TCP stays closed until then; virtual routers are not affected";
+                self.complain(trouble, format!("{text}; {stays}"));
             }
             Found::Bad(text) => {
-                trouble.suspected = Some(text);
-                if self.keeper.ready().is_some() && !asked {
-                    return;
+                if asked || trouble.suspected.as_ref() == Some(&text) {
+                    self.complain(trouble, format!("{text}; the former files stay in use"));
                 }
-                0
+                trouble.suspected = Some(text);
             }
-            Found::Same => self.keeper.sweep(false),
-        };
-        if ended > 0 {
-            self.say(format!("{ended} connection(s) ended: their certificates have expired"));
-        }
-        if let Some(text) = trouble.suspected.take() {
-            let stays = if self.keeper.ready().is_some() {
-                "the former files stay in use"
-            } else {
-                "the API over TCP stays closed until then; virtual routers are not affected"
-            };
-            self.complain(trouble, format!("{text}; {stays}"));
         }
         if let Some(warning) = self.keeper.warning(SystemTime::now()) {
             self.events.send_or_drop(Event::now(None, What::ApiTrouble(warning)));
@@ -187,7 +183,7 @@ impl Listener {
                 };
                 tokio::spawn(handshake.run(stream, seat));
             }
-            Err(full) => self.complaints.say(format!("connection from {from} closed: {full}")),
+            Err(full) => self.complaints.say(format!("connection from {} closed: {full}", from.ip())),
         }
     }
 }
@@ -228,7 +224,7 @@ struct Handshake {
 
 impl Handshake {
     async fn run(self, stream: TcpStream, pending: Seat) {
-        let from = self.from;
+        let from = self.from.ip();
         let _ = stream.set_nodelay(true);
         let acceptor = tokio_rustls::TlsAcceptor::from(self.ready.server.clone());
         let mut stream = match timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
@@ -295,6 +291,9 @@ fn refusal(error: &io::Error) -> String {
                 .to_owned()
         }
         Some(E::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
+        Some(E::AlertReceived(alert)) => {
+            format!("it does not take the certificate of this node ({alert:?}); it says why at its end")
+        }
         Some(tls) => tls.to_string(),
         None => error.to_string(),
     }

@@ -8,7 +8,7 @@
 //!                                                                    convert: our words to the contract's
 //! ```
 //!
-//! Contract: nothing here reaches the protocol thread. The API runs on one thread of its own, reads
+//! Contract: nothing here reaches the protocol thread. The API runs on two threads of its own, reads
 //! the [`Board`] and, aside, the disk; requests, streams, connections and messages are bounded. An API
 //! that does not work is said and tried again; virtual routers go on.
 

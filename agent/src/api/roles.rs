@@ -187,7 +187,8 @@ where
                 if let Err(denied) = &admitted
                     && link.first_denial()
                 {
-                    self.complaints.say(format!("denied {}: {}", link.from(), denied.message()));
+                    let from = link.from().rsplit_once(':').map_or(link.from(), |(host, _)| host);
+                    self.complaints.say(format!("denied {from}: {}", denied.message()));
                 }
                 admitted
             }

@@ -62,7 +62,7 @@ impl Api {
     /// When the socket cannot be made, with the mend.
     pub fn open(path: &Path, shared: Shared, events: EventSender) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(2) // one that greets a crowd leaves one for peers and coordinator
             .max_blocking_threads(4)
             .thread_name("hacluster-api")
             .thread_stack_size(1 << 20)

@@ -13,19 +13,20 @@ use crate::in_force::{Mark, mark};
 use arc_swap::ArcSwapOption;
 use hacluster_conf::model;
 use hacluster_proto::identity::Identity;
-use hacluster_proto::tls::{ALPN, ClientTls, Files, Material, MaterialError, provider};
+use hacluster_proto::tls::{ClientTls, Files, Material, MaterialError};
 use hacluster_proto::v1;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 /// How often the files are looked at.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// How long that may take.
+pub(super) const LOOK_MAX: Duration = Duration::from_secs(5);
 /// Warned of a certificate's end when it is this near, most distant first.
 const WARNED_DAYS: [u64; 4] = [30, 7, 2, 0];
 const DAY: Duration = Duration::from_secs(86_400);
@@ -40,23 +41,8 @@ pub(super) struct Ready {
 impl Ready {
     fn load(files: &Files) -> Result<Self, MaterialError> {
         let material = Arc::new(Material::load(files)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(material.roots(), provider())
-            .with_crls(material.revoked().to_vec())
-            .only_check_end_entity_revocation()
-            .allow_unknown_revocation_status()
-            .build()
-            .map_err(|error| material.unusable(&error))?;
-        let mut server = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| material.unusable(&error))?
-            .with_client_cert_verifier(verifier.clone())
-            .with_single_cert(material.chain().to_vec(), material.key())
-            .map_err(|error| material.unusable(&error))?;
-        server.alpn_protocols = vec![ALPN.to_vec()];
-        // Who resumes is not looked at again.
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
-        Ok(Self { server: Arc::new(server), client: ClientTls::of(material)?, verifier })
+        let server = Arc::new(material.server()?);
+        Ok(Self { server, verifier: material.verifier(), client: ClientTls::of(material)? })
     }
 
     /// Whether who shows `chain` would be let in now.
@@ -90,7 +76,9 @@ pub(super) enum Found {
 pub struct Keeper {
     ready: ArcSwapOption<Ready>,
     connections: Mutex<Vec<Connection>>,
+    /// Never held while the disk is asked.
     seen: Mutex<Seen>,
+    looking: Mutex<()>,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -104,10 +92,17 @@ impl std::fmt::Debug for Keeper {
 struct Seen {
     files: Option<Files>,
     marks: Vec<Option<Mark>>,
+    /// They changed a moment ago, and may have changed again within one tick of the clock; or they could
+    /// not be used.
+    unsettled: bool,
     warned_days: Option<u64>,
 }
 
 impl Keeper {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What a new handshake runs with; `None` while no files are usable.
     pub(super) fn ready(&self) -> Option<Arc<Ready>> {
         self.ready.load_full()
@@ -133,28 +128,38 @@ impl Keeper {
     /// Uses no identity any more and ends all connections.
     pub(super) fn forget(&self) {
         self.ready.store(None);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::default();
+        *self.seen() = Seen::default();
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Looks at the files that `tls` names and takes them when they changed. Reads files: not for a
     /// thread that others wait for.
     pub(super) fn look(&self, tls: &model::Tls) -> Found {
+        // One at a time: where a disk hangs, one thread waits for it and no more.
+        let Ok(_looking) = self.looking.try_lock() else { return Found::Same };
         let files = files(tls);
         let paths: Vec<&PathBuf> =
             [&files.certificate, &files.key, &files.authority].into_iter().chain(&files.revoked).collect();
         let marks: Vec<_> = paths.iter().map(|path| mark(path)).collect();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.files.as_ref() == Some(&files) && seen.marks == marks {
-            return Found::Same;
-        }
+        let same = {
+            let seen = self.seen();
+            let same = seen.files.as_ref() == Some(&files) && seen.marks == marks;
+            if same && !seen.unsettled {
+                return Found::Same;
+            }
+            same
+        };
         let loaded = Ready::load(&files);
+        let mut seen = self.seen();
+        seen.unsettled = !same || loaded.is_err();
         (seen.files, seen.marks) = (Some(files), marks);
         match loaded {
             Ok(ready) => {
-                seen.warned_days = None;
-                self.ready.store(Some(Arc::new(ready)));
+                if !same {
+                    seen.warned_days = None;
+                }
                 drop(seen);
+                self.ready.store(Some(Arc::new(ready)));
                 Found::Fresh { ended: self.sweep(true) }
             }
             Err(error) => Found::Bad(error.to_string()),
@@ -195,17 +200,22 @@ impl Keeper {
         Some(ended)
     }
 
-    /// A warning when the certificate in use ends soon; each one once.
+    /// A warning when the certificate in use, or its authority, ends soon; each one once.
     pub(super) fn warning(&self, now: SystemTime) -> Option<String> {
         let ready = self.ready()?;
         let material = ready.client.material();
-        let own = (material.identity().expires, &material.files().certificate, "haclusterctl pki node");
-        let authority = (material.authority_expires(), &material.files().authority, "haclusterctl pki init");
-        let (expires, path, mend) = if own.0 <= authority.0 { own } else { authority };
-        let left = expires.duration_since(now).unwrap_or_default();
-        let days =
-            WARNED_DAYS.into_iter().rev().find(|days| left <= DAY * u32::try_from(*days).unwrap_or(0))?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (own, authority) = (material.identity(), material.authority_expires());
+        // Who lives for a day is renewed every day, and not worth a word before its last third.
+        let third = own.expires.duration_since(own.not_before).unwrap_or_default() / 3;
+        let left = |end: SystemTime| end.duration_since(now).unwrap_or_default();
+        let (left, path, mend) = if left(own.expires) <= third && own.expires <= authority {
+            (left(own.expires), &material.files().certificate, "haclusterctl pki renew")
+        } else {
+            (left(authority), &material.files().authority, "haclusterctl pki")
+        };
+        let near = |days: &u64| left <= DAY * u32::try_from(*days).unwrap_or(0);
+        let days = WARNED_DAYS.into_iter().rev().find(near)?;
+        let mut seen = self.seen();
         if seen.warned_days.is_some_and(|warned| warned <= days) {
             return None;
         }

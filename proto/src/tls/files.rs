@@ -1,9 +1,11 @@
 //! The files of a TLS identity: read whole, bounded, and checked against each other.
 
 use crate::identity::Identity;
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 /// Longest file: a list of revoked certificates has some 40 bytes for each.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -36,6 +39,7 @@ pub struct Material {
     key: PrivateKeyDer<'static>,
     roots: Arc<RootCertStore>,
     revoked: Vec<CertificateRevocationListDer<'static>>,
+    verifier: Arc<dyn ClientCertVerifier>,
     identity: Identity,
     authority_expires: SystemTime,
 }
@@ -75,20 +79,44 @@ impl Material {
         let chain: Vec<CertificateDer<'static>> = all(&files.certificate, "certificate")?;
         let key = key(&files.key)?;
         let (roots, ends) = authorities(&files.authority)?;
-        let revoked = files.revoked.as_deref().map(|path| all(path, "list of revoked certificates"));
+        let revoked = files.revoked.as_deref().map(|path| revoked(path, &files.authority, &ends));
+        let revoked = revoked.transpose()?.unwrap_or_default();
         let identity =
             Identity::of(&chain[0]).map_err(|error| wrong(&files.certificate, error.to_string()))?;
+        let roots = Arc::new(roots);
         let material = Self {
+            verifier: verifier(files, roots.clone(), revoked.clone())?,
             authority_expires: expiry(&chain[0], &ends),
             files: files.clone(),
             chain,
             key,
-            roots: Arc::new(roots),
-            revoked: revoked.transpose()?.unwrap_or_default(),
+            roots,
+            revoked,
             identity,
         };
         material.check_key()?;
+        material.check_chain()?;
         Ok(material)
+    }
+
+    /// Whether the others could believe it at all. That it has ended, or was revoked, they say themselves:
+    /// clocks and lists differ.
+    fn check_chain(&self) -> Result<(), MaterialError> {
+        use rustls::{CertificateError as C, Error as E};
+        match self.verifier.verify_client_cert(&self.chain[0], &self.chain[1..], UnixTime::now()) {
+            Err(E::InvalidCertificate(C::UnknownIssuer | C::BadSignature)) => Err(wrong(
+                &self.files.certificate,
+                format!(
+                    "was signed by no authority in {}; both come from one `haclusterctl pki`",
+                    self.files.authority.display()
+                ),
+            )),
+            Err(E::InvalidCertRevocationList(error)) => Err(wrong(
+                self.files.revoked.as_ref().unwrap_or(&self.files.authority),
+                format!("cannot be believed ({error:?}); copy it again from where the authority is"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// A key of another certificate is the commonest mistake when files are renewed by hand.
@@ -144,16 +172,72 @@ impl Material {
         &self.revoked
     }
 
-    /// What TLS found wrong only when all was put together, laid to the file it most likely comes from.
-    pub fn unusable(&self, error: &(dyn std::error::Error + 'static)) -> MaterialError {
-        use rustls::server::VerifierBuilderError;
-        let path = match error.downcast_ref() {
-            Some(VerifierBuilderError::InvalidCrl(_)) => self.files.revoked.as_ref(),
-            Some(_) => Some(&self.files.authority),
-            None => None,
-        };
-        wrong(path.unwrap_or(&self.files.certificate), format!("cannot be used for TLS: {error}"))
+    /// Decides on the certificates of those who come to us.
+    pub fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        self.verifier.clone()
     }
+
+    /// What TLS found wrong only when all was put together.
+    pub(super) fn unusable(&self, error: &dyn std::error::Error) -> MaterialError {
+        wrong(&self.files.certificate, format!("cannot be used for TLS: {error}"))
+    }
+
+    /// What a server runs with: TLS 1.3, a certificate from everybody, nobody resumes.
+    ///
+    /// # Errors
+    /// What of the files cannot be used.
+    pub fn server(&self) -> Result<ServerConfig, MaterialError> {
+        let mut server = ServerConfig::builder_with_provider(super::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| self.unusable(&error))?
+            .with_client_cert_verifier(self.verifier())
+            .with_single_cert(self.chain.clone(), self.key())
+            .map_err(|error| self.unusable(&error))?;
+        server.alpn_protocols = vec![super::ALPN.to_vec()];
+        // Who resumes is not looked at again.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+        Ok(server)
+    }
+}
+
+/// A certificate of an authority that no list speaks of is believed: while an authority is replaced there
+/// are two, and one list.
+fn verifier(
+    files: &Files,
+    roots: Arc<RootCertStore>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+) -> Result<Arc<dyn ClientCertVerifier>, MaterialError> {
+    WebPkiClientVerifier::builder_with_provider(roots, super::provider())
+        .with_crls(revoked)
+        .only_check_end_entity_revocation()
+        .allow_unknown_revocation_status()
+        .build()
+        .map_err(|error| {
+            let path = files.revoked.as_ref().unwrap_or(&files.authority);
+            wrong(path, format!("cannot be used for TLS: {error}"))
+        })
+}
+
+/// The lists in `path`. One of an unknown authority would revoke nothing, silently.
+fn revoked(
+    path: &Path,
+    authority: &Path,
+    ends: &Ends,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, MaterialError> {
+    let lists: Vec<CertificateRevocationListDer<'static>> = all(path, "list of revoked certificates")?;
+    for list in &lists {
+        let (_, parsed) = CertificateRevocationList::from_der(list)
+            .map_err(|error| wrong(path, format!("is not a list of revoked certificates: {error}")))?;
+        if !ends.iter().any(|(subject, _)| subject == parsed.issuer().as_raw()) {
+            let text = format!(
+                "holds a list of no authority in {}, so it would revoke nothing; copy the right ca.crl",
+                authority.display()
+            );
+            return Err(wrong(path, text));
+        }
+    }
+    Ok(lists)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {

@@ -163,7 +163,7 @@ impl To<'_> {
                 Fault::Expired,
                 format!(
                     "has a certificate that expired {} (it is {now} here); renew it with `haclusterctl pki \
-                     node {node}`, unless the clock of this host is off",
+                     renew {node}`, unless the clock of this host is off",
                     show(from_unix(not_after.as_secs()))
                 ),
             ),
@@ -236,7 +236,11 @@ impl To<'_> {
         let (own, now) = (self.tls.identity(), SystemTime::now());
         let path = self.tls.files().certificate.display();
         if own.expires <= now {
-            format!("refuses {path}: it expired {}; make another with `haclusterctl pki`", show(own.expires))
+            format!(
+                "refuses {path}: it expired {}; make another with `haclusterctl pki renew {}`",
+                show(own.expires),
+                own.name
+            )
         } else {
             format!(
                 "refuses {path} as expired or not yet valid, but by the clock here ({}) it is valid from {} to \

@@ -70,9 +70,9 @@ fn api(mut table: Table<'_>, folder: &Path) -> Option<Api> {
         }
         table.text(key).map(|name| folder.join(name))
     };
-    let certificate = file("certificate", "/etc/hacluster/pki/node1.pem");
+    let certificate = file("certificate", "/etc/hacluster/pki/node1.crt");
     let key = file("key", "/etc/hacluster/pki/node1.key");
-    let authority = file("authority", "/etc/hacluster/pki/ca.pem");
+    let authority = file("authority", "/etc/hacluster/pki/ca.crt");
     let revoked = file("revoked", "");
     table.finish(&API_KEYS);
     if table.has_errors() {
