@@ -18,7 +18,7 @@ use std::time::Duration;
     after_help = "Examples:\n  \
         haclusterctl status\n  \
         haclusterctl events -f VI_1\n\n\
-        Exit status: 0 as it should be, 1 degraded, 2 the agent cannot be reached, 3 wrong usage."
+        Exit status: 0 as it should be, 1 degraded, 2 a node cannot be reached, 3 wrong usage."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -40,10 +40,14 @@ pub(crate) struct Place {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Every virtual router of this node: who is master, since when, and what is wrong
+    /// Every virtual router: who is master, who should be and why not, and what is wrong
     Status(StatusArgs),
+    /// The same, live on a terminal, with what happens
+    Watch(WatchArgs),
     /// What happened, and why
     Events(EventsArgs),
+    /// Changes of state: from, to, why, when, and how long nobody ruled
+    History(HistoryArgs),
     /// Move a virtual router to another node, without a gap where both run agents
     Failover(moves::FailoverArgs),
     /// Bring a virtual router back to where a failover took it from
@@ -58,7 +62,7 @@ pub(crate) enum Verb {
     Resume(moves::ResumeArgs),
     /// Put the configuration files in force as they are now
     Reload(moves::ReloadArgs),
-    /// Check a configuration file, or show the one in force
+    /// Check a configuration file, show what is in force, say what differs
     #[command(subcommand)]
     Config(ConfigVerb),
     /// Named clusters: their nodes, and who asks them
@@ -75,8 +79,12 @@ pub(crate) enum Verb {
 }
 
 #[derive(Debug, Arguments)]
+#[command(after_help = "Examples:\n  \
+    haclusterctl status vi_1\n  \
+    haclusterctl status -o json\n\n\
+    Exit status: 0 as it should be, 1 degraded, 2 a node cannot be reached, 3 wrong usage.")]
 pub(crate) struct StatusArgs {
-    /// Only these virtual routers, regardless of case
+    /// Only these virtual routers, by name regardless of case, or by VRID
     #[arg(value_name = "ROUTER")]
     pub(crate) routers: Vec<String>,
     /// How to answer
@@ -88,6 +96,19 @@ pub(crate) struct StatusArgs {
 }
 
 #[derive(Debug, Arguments)]
+#[command(after_help = "Examples:\n  \
+    haclusterctl watch\n  \
+    haclusterctl watch vi_1 --context web")]
+pub(crate) struct WatchArgs {
+    /// Only these virtual routers, by name regardless of case, or by VRID
+    #[arg(value_name = "ROUTER")]
+    pub(crate) routers: Vec<String>,
+}
+
+#[derive(Debug, Arguments)]
+#[command(after_help = "Examples:\n  \
+    haclusterctl events -f\n  \
+    haclusterctl events vi_1 -o json")]
 pub(crate) struct EventsArgs {
     /// Only of this virtual router, regardless of case
     #[arg(value_name = "ROUTER")]
@@ -100,23 +121,72 @@ pub(crate) struct EventsArgs {
     pub(crate) output: Format,
 }
 
+#[derive(Debug, Arguments)]
+#[command(after_help = "Examples:\n  \
+    haclusterctl history\n  \
+    haclusterctl history vi_1 -o json")]
+pub(crate) struct HistoryArgs {
+    /// Only of this virtual router, regardless of case
+    #[arg(value_name = "ROUTER")]
+    pub(crate) router: Option<String>,
+    /// How to answer
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(crate) output: Format,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
     /// Say everything that is wrong with a file, as hacluster-agent --check does; needs no agent
-    #[command(after_help = "Exit status: 0 all is in force, 1 something written is not, 2 not runnable.")]
+    #[command(after_help = "Examples:\n  \
+        haclusterctl config check /etc/keepalived/keepalived.conf\n  \
+        haclusterctl config check keepalived.conf --agent-config agent.toml\n\n\
+        Exit status: 0 all is in force, 1 something written is not, 2 not runnable.")]
     Check {
         /// keepalived.conf, or agent.toml when the name ends in .toml
         file: PathBuf,
+        /// agent.toml with settings of the process, laid over a keepalived.conf
+        #[arg(long, value_name = "FILE")]
+        agent_config: Option<PathBuf>,
         /// How to answer: table or json
         #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
         output: Format,
     },
-    /// The files in force as the agent read them, passwords masked
+    /// The files in force as the agents read them, passwords masked
+    #[command(after_help = "Examples:\n  \
+        haclusterctl config show\n  \
+        haclusterctl config show node1 -o json")]
     Show {
+        /// Only of this node
+        node: Option<String>,
         /// How to answer
         #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
         output: Format,
     },
+    /// What differs between files, and between nodes in what all must agree on
+    Diff(DiffArgs),
+}
+
+#[derive(Debug, Arguments)]
+#[command(
+    long_about = "What differs.\n\n\
+        Between two files, or a file and a node: what loading the second instead would change.\n\
+        Between nodes: what all nodes of a virtual router must agree on. Without NODE, all nodes; on the \
+        local socket alone, what the node runs and what its file says now.",
+    after_help = "Examples:\n  \
+        haclusterctl config diff node1 node2\n  \
+        haclusterctl config diff keepalived.conf keepalived.conf.new\n\n\
+        Exit status: 0 no difference, 1 differences, 2 a node cannot be reached, 3 wrong usage."
+)]
+pub(crate) struct DiffArgs {
+    /// A file, or the name of a node
+    #[arg(value_name = "FILE|NODE")]
+    pub(crate) from: Option<String>,
+    /// What to compare it with
+    #[arg(value_name = "FILE|NODE")]
+    pub(crate) to: Option<String>,
+    /// How to answer
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(crate) output: Format,
 }
 
 /// For people or for programs.

@@ -2,8 +2,8 @@
 
 use crate::fanout::{Member, Way};
 use anyhow::{Context, anyhow};
-use hacluster_proto::MESSAGE_BYTES_MAX;
 use hacluster_proto::v1::{admin_client::AdminClient, read_client::ReadClient};
+use hacluster_proto::{MESSAGE_BYTES_MAX, tls};
 use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::io;
@@ -73,13 +73,15 @@ impl From<tonic::Status> for NodeError {
 
 /// Connects to `member`. Takes no longer than `deadline`.
 pub(crate) async fn connect(member: &Member, deadline: Duration) -> Result<NodeClient, NodeError> {
-    let connecting = async {
-        match &member.way {
-            Way::Socket(path) => local(path).await,
+    let channel = match &member.way {
+        Way::Socket(path) => {
+            tokio::time::timeout(deadline, local(path)).await.map_err(|_| silent(deadline))??
+        }
+        Way::Tls { address, tls } => {
+            let connected = tls::connect(address, &member.name, tls, deadline).await;
+            connected.map_err(|error| NodeError::Unreachable(error.to_string()))?
         }
     };
-    let channel = tokio::time::timeout(deadline, connecting).await;
-    let channel = channel.map_err(|_| silent(deadline))??;
     Ok(NodeClient { channel })
 }
 

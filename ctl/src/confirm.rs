@@ -5,8 +5,9 @@
 
 use crate::Usage;
 use crate::moves::{Candidate, Drained, Hold, Move, Reloaded, Row, Step};
+use crate::output::grid::{Cell, Grid};
 use crate::output::safe;
-use crate::output::table::{plain, trimmed};
+use crate::output::status::lines;
 use crate::plan::{Ask, Cast, no_answer};
 use crate::times::{clock, span};
 use hacluster_proto::v1::{MoveOutcome, ReloadOutcome};
@@ -212,7 +213,7 @@ fn moves_table(moves: &[Move]) -> String {
     if moves.is_empty() {
         return "No virtual router rules there.\n".to_owned();
     }
-    let mut table = plain(vec!["VIRTUAL ROUTER", "TO", "OUTCOME", "WHY"]);
+    let mut grid = Grid::new(&["VIRTUAL ROUTER", "TO", "OUTCOME", "WHY"]);
     for of in moves {
         let outcome = match (of.kind, of.overlap_ms) {
             (MoveOutcome::WouldMove, _) => "moves, no gap expected".to_owned(),
@@ -221,9 +222,9 @@ fn moves_table(moves: &[Move]) -> String {
             _ => of.outcome.replace('_', " "),
         };
         let to = of.to_node.as_deref().filter(|_| of.is_well()).map_or("-".to_owned(), safe);
-        table.add_row([safe(&of.router), to, outcome, safe(&of.text)]);
+        grid.rows.push([safe(&of.router), to, outcome, safe(&of.text)].map(Cell::from).into());
     }
-    trimmed(&table)
+    lines(&grid, false).concat()
 }
 
 /// One node a line; an answer of several lines is indented under its node.

@@ -6,9 +6,12 @@
 //!              `--> node3   no answer within 3 s   dead is a row with its error, never a hang
 //! ```
 
+use crate::Usage;
 use crate::args::Place;
 use crate::client::{NodeClient, NodeError, connect, silent};
 use crate::context::{self, Where};
+use crate::view::{Certificate, find};
+use hacluster_proto::tls::{ClientTls, Files};
 use jiff::Timestamp;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,7 +22,7 @@ use tokio::task::JoinSet;
 pub(crate) struct Cluster {
     /// Name of the context; `None` for the agent of this machine alone.
     pub(crate) name: Option<String>,
-    /// In the order shown.
+    /// In the order shown; never empty.
     pub(crate) members: Vec<Member>,
 }
 
@@ -37,14 +40,33 @@ pub(crate) struct Member {
 pub(crate) enum Way {
     /// The unix socket of this machine's agent.
     Socket(PathBuf),
+    /// TLS to `host:port`; the node's name must be in its certificate.
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// Who asks.
+        tls: ClientTls,
+    },
 }
 
 impl Cluster {
     /// What the command line and the contexts say.
+    ///
+    /// # Errors
+    /// [`Usage`]: no such context, or its files cannot be used.
     pub(crate) fn of(place: &Place) -> anyhow::Result<Self> {
         match context::resolve(&place.context)? {
             Where::Socket(path) => Ok(Self::local(path)),
-            Where::Cluster { name, .. } => anyhow::bail!("context {name} is a cluster: name a --run-dir"),
+            Where::Cluster { name, nodes, tls } => {
+                let (certificate, key, authority) = (tls.certificate, tls.key, tls.authority);
+                let files = Files { certificate, key, authority, revoked: None };
+                let tls =
+                    ClientTls::load(&files).map_err(|error| Usage(format!("context {name}: {error}")))?;
+                let way = |address| Way::Tls { address, tls: tls.clone() };
+                let nodes = nodes.into_iter();
+                let members = nodes.map(|(name, address)| Member { name, way: way(address) }).collect();
+                Ok(Self { name: Some(name), members })
+            }
         }
     }
 
@@ -52,6 +74,26 @@ impl Cluster {
     pub(crate) fn local(socket: PathBuf) -> Self {
         let member = Member { name: "this node".to_owned(), way: Way::Socket(socket) };
         Self { name: None, members: vec![member] }
+    }
+
+    /// The member that `typed` means, regardless of case.
+    pub(crate) fn member(&self, typed: &str) -> Result<&Member, Usage> {
+        let names: Vec<String> = self.members.iter().map(|member| member.name.clone()).collect();
+        let name = find("node", typed, &names)?;
+        let found = self.members.iter().find(|member| member.name == name);
+        found.ok_or_else(|| Usage(format!("no node is called `{typed}`")))
+    }
+
+    /// The certificate we ask with; none on the local socket.
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
+        let Way::Tls { tls, .. } = &self.members.first()?.way else { return None };
+        let material = tls.material();
+        Some(Certificate {
+            path: material.files().certificate.display().to_string(),
+            subject: material.identity().name.clone(),
+            expires: material.identity().expires.try_into().ok(),
+            authority_expires: material.authority_expires().try_into().ok(),
+        })
     }
 
     /// Only the agent of this machine is known.
@@ -65,6 +107,7 @@ impl Member {
     pub(crate) fn address(&self) -> String {
         match &self.way {
             Way::Socket(path) => path.display().to_string(),
+            Way::Tls { address, .. } => address.clone(),
         }
     }
 }
@@ -125,12 +168,39 @@ where
         Ok(client) => client,
         Err(error) => return Answer::new(member, Err(error), begun.elapsed(), Timestamp::now()),
     };
-    let left = deadline.saturating_sub(begun.elapsed());
+    ask_over(member, client, (begun, deadline), question).await
+}
+
+/// Asks one node over a connection that is there; the deadline counts from the beginning given with it.
+pub(crate) async fn ask_over<T, Q, F>(
+    member: &Member,
+    client: NodeClient,
+    (begun, deadline): (Instant, Duration),
+    question: Q,
+) -> Answer<T>
+where
+    Q: FnOnce(NodeClient) -> F,
+    F: Future<Output = Result<T, NodeError>>,
+{
     let (sent, clock) = (Instant::now(), Timestamp::now());
-    let result = tokio::time::timeout(left, question(client)).await.unwrap_or_else(|_| Err(silent(deadline)));
+    let left = deadline.saturating_sub(begun.elapsed());
+    let answer = tokio::time::timeout(left, question(client)).await;
+    let result = answer.unwrap_or_else(|_| Err(silent(deadline)));
     let round_trip = sent.elapsed();
     let middle = clock.checked_add(round_trip / 2).unwrap_or(clock);
     Answer::new(member, result, round_trip, middle)
+}
+
+impl<A, B> Answer<(A, B)> {
+    /// An answer to two questions as the answer to the first, and the other.
+    pub(crate) fn split(self) -> (Answer<A>, Option<B>) {
+        let Self { node, address, result, round_trip, middle } = self;
+        let (result, other) = match result {
+            Ok((one, other)) => (Ok(one), Some(other)),
+            Err(error) => (Err(error), None),
+        };
+        (Answer { node, address, result, round_trip, middle }, other)
+    }
 }
 
 impl<T> Answer<T> {

@@ -1,21 +1,21 @@
 //! `haclusterctl`: see `--help`.
 //!
 //! ```text
-//!   args -> cmd/<verb> -> client -- gRPC, unix socket --> agent
-//!                 `-----> view (what is shown, stable names) -> output/{table, yaml} or JSON
+//!   args, context -> cmd/<verb> -> fanout -> client -- gRPC: unix socket, or TLS --> agents
+//!                        |           `-----> live (what changes, told by streams)
+//!                        `-> view (all answers as one cluster, stable names) -> output: people, JSON, YAML
 //! ```
 //!
-//! Exit status: 0 as it should be, 1 degraded, 2 the agent cannot be reached, 3 wrong usage. So
+//! Exit status: 0 as it should be, 1 degraded, 2 a node cannot be reached, 3 wrong usage. So
 //! `haclusterctl status` serves as a check of a monitoring system.
 
 mod args;
-#[allow(dead_code)] // the verbs that use all of it come next
 mod client;
 mod cmd;
 mod confirm;
 mod context;
-#[allow(dead_code)]
 mod fanout;
+mod live;
 mod moves;
 mod output;
 mod pki;

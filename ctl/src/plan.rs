@@ -118,7 +118,8 @@ pub(crate) fn cast<'a>(typed: &str, nodes: &'a [Known]) -> anyhow::Result<Cast<'
         let mut names: Vec<String> = all().map(|part| part.router.name.clone()).collect();
         names.sort();
         names.dedup();
-        let usage = crate::view::find(typed, &names).err().map(|usage| usage.0).unwrap_or_default();
+        let usage =
+            crate::view::find("virtual router", typed, &names).err().map(|usage| usage.0).unwrap_or_default();
         if silent.is_empty() {
             return Err(Usage(usage).into());
         }

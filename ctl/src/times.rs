@@ -51,8 +51,18 @@ pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
 
 /// The clock's time here.
 pub(crate) fn clock(time: Option<Timestamp>) -> String {
-    let time = time.map(|time| time.to_zoned(TimeZone::system()));
-    time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    local(time, "%Y-%m-%d %H:%M:%S")
+}
+
+/// The clock's time here, to a millisecond.
+pub(crate) fn clock_ms(time: Option<Timestamp>) -> String {
+    local(time, "%Y-%m-%d %H:%M:%S%.3f")
+}
+
+fn local(time: Option<Timestamp>, format: &str) -> String {
+    // Tests show the same everywhere.
+    let zone = if cfg!(test) { TimeZone::UTC } else { TimeZone::system() };
+    time.map_or_else(|| "-".to_owned(), |time| time.to_zoned(zone).strftime(format).to_string())
 }
 
 #[cfg(test)]

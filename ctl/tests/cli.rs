@@ -95,6 +95,64 @@ fn config_check_says_what_the_agent_says() {
 }
 
 #[test]
+fn config_check_lays_agent_toml_over_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, toml) = (dir.path().join("keepalived.conf"), dir.path().join("agent.toml"));
+    std::fs::write(&file, format!("{ROUTER}}}\n")).unwrap();
+    std::fs::write(&toml, "[agent]\nlock_memroy = true\n").unwrap();
+    let (file, toml) = (file.to_str().unwrap(), toml.to_str().unwrap());
+    let output = ctl(&["config", "check", file, "--agent-config", toml]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stdout(&output).contains("lock_memory"), "{}", stdout(&output));
+}
+
+#[test]
+fn config_diff_of_two_files_needs_no_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let auth = " authentication {\n auth_type PASS\n auth_pass secret\n }\n";
+    std::fs::write(path("old"), format!("{ROUTER}{auth}}}\n")).unwrap();
+    std::fs::write(path("new"), format!("{ROUTER}{auth}}}\n").replace("priority 90", "priority 91")).unwrap();
+    let same = ctl(&["config", "diff", &path("old"), &path("old")]);
+    assert_eq!((same.status.code(), stdout(&same).as_str()), (Some(0), "No difference.\n"));
+    let differs = ctl(&["config", "diff", &path("old"), &path("new")]);
+    assert_eq!(differs.status.code(), Some(1));
+    assert!(stdout(&differs).contains("VI_1: priority 90 -> 91"), "{}", stdout(&differs));
+    let changed = format!("{ROUTER}{auth}}}\n").replace("secret", "other");
+    std::fs::write(path("new"), changed).unwrap();
+    let secret = ctl(&["config", "diff", &path("old"), &path("new")]);
+    assert_eq!(secret.status.code(), Some(1), "a password that differs is a difference");
+    assert!(!stdout(&secret).contains("secret"), "{}", stdout(&secret));
+    let absent = ctl(&["config", "diff", &path("old"), &path("absent")]);
+    assert_eq!(absent.status.code(), Some(3), "{}", stderr(&absent));
+}
+
+#[test]
+fn watch_without_a_terminal_names_what_to_use() {
+    let output = ctl(&["watch"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("haclusterctl status --watch"), "{}", stderr(&output));
+}
+
+#[test]
+fn every_help_fits_a_screen_and_has_two_examples() {
+    let verbs = [
+        &["status"][..],
+        &["watch"],
+        &["events"],
+        &["history"],
+        &["config", "check"],
+        &["config", "show"],
+        &["config", "diff"],
+    ];
+    for verb in verbs {
+        let help = stdout(&ctl(&[verb, &["-h"]].concat()));
+        assert!(help.lines().count() <= 40, "{verb:?}: {help}");
+        assert_eq!(help.matches("\n  haclusterctl ").count(), 2, "{verb:?}: {help}");
+    }
+}
+
+#[test]
 fn completions_and_man_pages_are_generated() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(ctl(&["generate", dir.path().to_str().unwrap()]).status.code(), Some(0));

@@ -54,7 +54,10 @@ fn json(host: &Host) -> Result<Value> {
 fn router(host: &Host, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
     // An agent that has not opened its socket yet is one to wait for.
     wait_until(what, LIMIT, || {
-        Ok(json(host).ok().map(|status| status["routers"][0].clone()).filter(|router| holds(router)))
+        Ok(json(host)
+            .ok()
+            .map(|status| status["routers"][0]["nodes"][0].clone())
+            .filter(|router| holds(router)))
     })
 }
 

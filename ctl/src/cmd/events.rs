@@ -1,77 +1,165 @@
-//! `haclusterctl events`.
+//! `haclusterctl events` and `haclusterctl history`: what happened on all nodes, in one order.
 
-use super::{call, first};
-use crate::Outcome;
-use crate::args::{EventsArgs, Format, Place};
-use crate::client::NodeError;
+use super::gather;
+use crate::args::{EventsArgs, Format, HistoryArgs, Place};
+use crate::fanout::Cluster;
+use crate::live::{Live, Mark, Nodes, Told};
+use crate::output::{self, events as lines, yaml};
+use crate::view::history::{NodeEvent, changes, merge};
+use crate::view::{Event, Observed, Status, find};
+use crate::{Outcome, Usage};
+use hacluster_proto::v1;
+use jiff::Timestamp;
+use std::time::Instant;
 
-use crate::output::{self, table, yaml};
-use crate::view::{Event, find};
-use hacluster_proto::v1::read_client::ReadClient;
-use hacluster_proto::v1::{self, watch_response::Change};
-use tonic::transport::Channel;
+/// What is remembered everywhere.
+pub(crate) struct Past {
+    /// The nodes as they are now.
+    pub(crate) observed: Observed,
+    /// Oldest first.
+    pub(crate) events: Vec<NodeEvent>,
+    /// Last event of each node.
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) status: Status,
+}
 
-pub(super) async fn run(place: &Place, args: &EventsArgs) -> anyhow::Result<Outcome> {
-    let mut client = first(place).await?;
-    // Subscribed before the past is read, so that nothing falls between.
-    let changes =
-        if args.follow { Some(call(place.timeout, client.watch(v1::WatchRequest {})).await?) } else { None };
-    let mut last = list(place, &mut client, args, 0).await?;
-    let Some(mut changes) = changes else { return Ok(Outcome::Well) };
-    while let Some(message) = changes.message().await.map_err(NodeError::from)? {
-        let due = match message.change {
-            // We were too slow to be told everything: ask for what happened meanwhile.
-            Some(Change::Snapshot(snapshot)) => snapshot.sequence > last,
-            Some(Change::Router(change)) => change.event.is_some_and(|event| event.sequence > last),
-            None => false,
-        };
-        if due {
-            last = list(place, &mut client, args, last).await?;
+impl Past {
+    /// Asks all nodes.
+    pub(crate) async fn of(cluster: &Cluster, place: &Place) -> anyhow::Result<Self> {
+        let (mut answers, mut told) = (Vec::new(), Vec::new());
+        let asked = gather(cluster, place.timeout, |node| async move {
+            // Clocks are compared by the first answer alone.
+            let (sent, clock) = (Instant::now(), Timestamp::now());
+            let snapshot = node.read().get_snapshot(v1::GetSnapshotRequest {}).await?.into_inner();
+            let asked = (sent.elapsed(), clock);
+            let events = node.read().list_events(v1::ListEventsRequest::default()).await?.into_inner();
+            Ok((snapshot, (events.events, asked)))
+        });
+        for answer in asked.await? {
+            let (mut answer, other) = answer.split();
+            if let Some((_, (round_trip, clock))) = &other {
+                answer.round_trip = *round_trip;
+                answer.middle = clock.checked_add(*round_trip / 2).unwrap_or(*clock);
+            }
+            told.push(other.map(|(events, _)| events).unwrap_or_default());
+            answers.push(answer);
+        }
+        let marks = answers.iter().zip(&told).map(|(answer, events)| {
+            let node = answer.result.as_ref().ok().and_then(|snapshot| snapshot.node.as_ref());
+            (node.and_then(|node| node.started), events.last().map_or(0, |event| event.sequence))
+        });
+        let marks = marks.collect();
+        let observed = super::observed(cluster, answers);
+        let status = Status::of(observed.clone(), &[])?;
+        let mut events = Vec::new();
+        for (number, of_node) in told.into_iter().enumerate() {
+            events
+                .extend(of_node.into_iter().map(|event| NodeEvent::of(Event::from(event), &status, number)));
+        }
+        Ok(Self { observed, events: merge(events), marks, status })
+    }
+
+    /// The virtual router that `typed` means: one that runs, or one that is only remembered.
+    fn resolve(&self, typed: &str) -> Result<String, Usage> {
+        let mut names: Vec<String> = self.status.routers.iter().map(|group| group.name.clone()).collect();
+        names.extend(self.events.iter().filter_map(|event| event.cluster_router.clone()));
+        names.sort();
+        names.dedup();
+        Ok(find("virtual router", typed, &names)?.to_owned())
+    }
+
+    fn dead(&self) -> Outcome {
+        for node in self.status.nodes.iter().filter(|node| !node.reachable) {
+            let error = node.error.as_deref().unwrap_or("no answer");
+            eprintln!("{}: {}", output::safe(&node.name), output::safe(error));
+        }
+        match self.status.health {
+            "unreachable" => Outcome::Unreachable,
+            _ => Outcome::Well,
         }
     }
-    anyhow::bail!("the agent ended the conversation")
 }
 
-/// Prints what happened after number `after`; gives the number of the latest event.
-async fn list(
-    place: &Place,
-    client: &mut ReadClient<Channel>,
-    args: &EventsArgs,
-    after: u64,
-) -> anyhow::Result<u64> {
-    let request = v1::ListEventsRequest { after_sequence: after, router: String::new() };
-    let answer = call(place.timeout, client.list_events(request)).await?;
-    let last = answer.events.last().map_or(after, |event| event.sequence);
-    let mut events: Vec<Event> = answer.events.into_iter().map(Event::from).collect();
-    if let Some(typed) = &args.router {
-        let name = resolve(place, client, typed, &events).await?;
-        events.retain(|event| event.router.as_ref() == Some(&name));
-    }
-    if answer.forgotten > 0 && after > 0 && args.output != Format::Json {
-        output::print(&format!("... {} event(s) are not remembered any more\n", answer.forgotten))?;
-    }
-    let text = events.iter().map(|event| {
-        Ok(match args.output {
-            Format::Json => format!("{}\n", serde_json::to_string(event)?),
-            Format::Yaml => format!("---\n{}", yaml::text(&serde_json::to_value(event)?)),
-            Format::Table | Format::Wide => table::event(event),
-        })
-    });
-    output::print(&text.collect::<anyhow::Result<String>>()?)?;
-    Ok(last)
+/// How events are written.
+struct Printer {
+    format: Format,
+    /// Width of the node column; none for one node.
+    nodes: Option<usize>,
+    only: Option<String>,
 }
 
-/// The router that is meant: of those that run, and of those that are only remembered.
-async fn resolve(
-    place: &Place,
-    client: &mut ReadClient<Channel>,
-    typed: &str,
-    events: &[Event],
-) -> anyhow::Result<String> {
-    let now = call(place.timeout, client.get_snapshot(v1::GetSnapshotRequest {})).await?;
-    let mut names: Vec<String> = now.routers.into_iter().map(|router| router.name).collect();
-    names.extend(events.iter().filter_map(|event| event.router.clone()));
-    names.sort();
-    names.dedup();
-    Ok(find(typed, &names)?.to_owned())
+impl Printer {
+    fn print(&self, events: &[NodeEvent]) -> anyhow::Result<()> {
+        let mut text = String::new();
+        for event in events.iter().filter(|event| self.only.is_none() || event.cluster_router == self.only) {
+            text.push_str(&match self.format {
+                Format::Json => output::json_line(event)?,
+                Format::Yaml => format!("---\n{}", yaml::text(&serde_json::to_value(event)?)),
+                Format::Table | Format::Wide => lines::event(event, self.nodes),
+            });
+        }
+        output::print(&text)
+    }
+}
+
+pub(super) async fn run(place: &Place, args: &EventsArgs) -> anyhow::Result<Outcome> {
+    let cluster = Cluster::of(place)?;
+    let past = Past::of(&cluster, place).await?;
+    let only = args.router.as_ref().map(|typed| past.resolve(typed)).transpose()?;
+    let width = cluster.members.iter().map(|member| member.name.chars().count()).max();
+    let nodes = width.filter(|_| !cluster.is_local());
+    let printer = Printer { format: args.output, nodes, only };
+    printer.print(&past.events)?;
+    let outcome = past.dead();
+    if args.follow { follow(&cluster, place, past, &printer).await } else { Ok(outcome) }
+}
+
+async fn follow(cluster: &Cluster, place: &Place, past: Past, printer: &Printer) -> anyhow::Result<Outcome> {
+    let Past { observed, mut status, marks, .. } = past;
+    let mut dead: Vec<bool> = status.nodes.iter().map(|node| !node.reachable).collect();
+    let mut nodes = Nodes { answers: observed.answers.clone() };
+    let mut live = Live::start(cluster, place.timeout, marks);
+    while let Some((number, told)) = live.next().await {
+        nodes.take(number, &told);
+        let again = |nodes: &Nodes| {
+            let now = Timestamp::now();
+            Status::of(Observed { answers: nodes.answers.clone(), now, ..observed.clone() }, &[])
+        };
+        match told {
+            Told::Events(events, forgotten) => {
+                if forgotten > 0 {
+                    eprintln!("... {forgotten} event(s) of one node are not remembered any more");
+                }
+                status = again(&nodes)?;
+                let of = |event| NodeEvent::of(Event::from(event), &status, number);
+                printer.print(&merge(events.into_iter().map(of).collect()))?;
+            }
+            Told::Lost(error) if !std::mem::replace(&mut dead[number], true) => {
+                if cluster.is_local() {
+                    return Err(error.into());
+                }
+                let name = &cluster.members[number].name;
+                eprintln!("{}: {}; trying again", output::safe(name), output::safe(&error.to_string()));
+            }
+            Told::Snapshot(_) if std::mem::replace(&mut dead[number], false) => {
+                eprintln!("{}: answers again", output::safe(&cluster.members[number].name));
+            }
+            Told::Snapshot(_) | Told::Router(_) | Told::Lost(_) => {}
+        }
+    }
+    anyhow::bail!("nothing is followed any more")
+}
+
+pub(super) async fn history(place: &Place, args: &HistoryArgs) -> anyhow::Result<Outcome> {
+    let cluster = Cluster::of(place)?;
+    let past = Past::of(&cluster, place).await?;
+    let only = args.router.as_ref().map(|typed| past.resolve(typed)).transpose()?;
+    let mut changes = changes(&past.events);
+    changes.retain(|change| only.as_ref().is_none_or(|name| *name == change.router));
+    let text = match output::structured(&changes, args.output)? {
+        Some(text) => text,
+        None => lines::history(&changes, output::color()),
+    };
+    output::print(&text)?;
+    Ok(past.dead())
 }

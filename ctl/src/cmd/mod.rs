@@ -11,15 +11,17 @@ mod pause;
 pub(crate) mod pki;
 mod reload;
 mod status;
+mod watch;
 
 use crate::Outcome;
-use crate::args::{Args, ConfigVerb, Place, Verb};
-use crate::client::{NodeError, connect, silent};
-use crate::fanout::Cluster;
+use crate::args::{Args, ConfigVerb, Verb};
+use crate::client::{NodeClient, NodeError};
+use crate::fanout::{Answer, Cluster, ask};
+use crate::view::Observed;
 use anyhow::Context;
-use hacluster_proto::v1::read_client::ReadClient;
+use hacluster_proto::v1;
+use jiff::Timestamp;
 use std::time::Duration;
-use tonic::transport::Channel;
 
 /// Does what was asked.
 pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -28,10 +30,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
         Verb::Pki(args) => pki::run(args),
         Verb::Context(verb) => context::run(&place.context, verb),
         Verb::Generate { dir } => generate::run(&dir),
-        Verb::Config(ConfigVerb::Check { file, output }) => config::check(&file, output),
-        Verb::Config(ConfigVerb::Show { output }) => wait(config::show(&place, output)),
+        Verb::Config(ConfigVerb::Check { file, agent_config, output }) => {
+            config::check(&file, agent_config.as_deref(), output)
+        }
+        Verb::Config(ConfigVerb::Show { node, output }) => {
+            wait(config::show(&place, node.as_deref(), output))
+        }
+        Verb::Config(ConfigVerb::Diff(args)) => wait(config::diff(&place, &args)),
         Verb::Status(status) => wait(status::run(&place, &status)),
+        Verb::Watch(watch) => wait(watch::run(&place, &watch)),
         Verb::Events(events) => wait(events::run(&place, &events)),
+        Verb::History(history) => wait(events::history(&place, &history)),
         Verb::Failover(args) => wait(failover::over(&place, &args)),
         Verb::Failback(args) => wait(failover::back(&place, &args)),
         Verb::Drain(args) => wait(drain::drain(&place, &args)),
@@ -42,22 +51,33 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
     }
 }
 
-/// The one agent to ask where a verb asks only one.
-async fn first(place: &Place) -> anyhow::Result<ReadClient<Channel>> {
-    let cluster = Cluster::of(place)?;
-    let member = cluster.members.first().context("the context names no node")?;
-    Ok(connect(member, place.timeout).await?.read())
+/// Asks every node; on the local socket, no answer is an error.
+async fn gather<T, Q, F>(cluster: &Cluster, deadline: Duration, question: Q) -> anyhow::Result<Vec<Answer<T>>>
+where
+    T: Send + 'static,
+    Q: Fn(NodeClient) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<T, NodeError>> + Send + 'static,
+{
+    let mut answers = ask(cluster, deadline, question).await;
+    if cluster.is_local()
+        && let Some(Answer { result: Err(error), .. }) = answers.pop_if(|answer| answer.result.is_err())
+    {
+        return Err(error.into());
+    }
+    Ok(answers)
 }
 
-/// A call with the deadline of every call.
-async fn call<T>(
-    deadline: Duration,
-    answer: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-) -> Result<T, NodeError> {
-    match tokio::time::timeout(deadline, answer).await {
-        Ok(answer) => Ok(answer?.into_inner()),
-        Err(_) => Err(silent(deadline)),
-    }
+/// Asks every node for everything; on the local socket, no answer is an error.
+pub(crate) async fn observe(cluster: &Cluster, deadline: Duration) -> anyhow::Result<Observed> {
+    let question = |node: NodeClient| async move {
+        Ok(node.read().get_snapshot(v1::GetSnapshotRequest {}).await?.into_inner())
+    };
+    Ok(observed(cluster, gather(cluster, deadline, question).await?))
+}
+
+fn observed(cluster: &Cluster, answers: Vec<Answer<v1::GetSnapshotResponse>>) -> Observed {
+    let (context, certificate) = (cluster.name.clone(), cluster.certificate());
+    Observed { context, certificate, answers, now: Timestamp::now() }
 }
 
 fn wait(work: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {

@@ -1,0 +1,194 @@
+//! What happened on all nodes, in one order: times brought to our clock by the offset of each node's.
+
+use super::Status;
+use super::by_our_clock;
+use super::router::Event;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Something that happened on a node. Names of `events -o json`: these, and those of [`Event`].
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct NodeEvent {
+    pub(crate) node: String,
+    /// When, by our clock.
+    pub(crate) at_here: Option<Timestamp>,
+    /// That is right within this.
+    pub(crate) uncertainty_ms: Option<f64>,
+    /// Name of the virtual router in the cluster; its name on the node is `router`.
+    pub(crate) cluster_router: Option<String>,
+    #[serde(flatten)]
+    pub(crate) event: Event,
+}
+
+impl NodeEvent {
+    /// `event` of node `number` of `status`.
+    pub(crate) fn of(event: Event, status: &Status, number: usize) -> Self {
+        let node = status.nodes.get(number);
+        let name = node.map(|node| node.name.clone()).unwrap_or_default();
+        let called = |group: &&super::Group| {
+            group.on(&name).is_some_and(|on| Some(&on.router.name) == event.router.as_ref())
+        };
+        let group = status.routers.iter().find(called).map(|group| group.name.clone());
+        Self {
+            at_here: by_our_clock(event.at, node.and_then(|node| node.clock_offset_ms)),
+            uncertainty_ms: node.and_then(|node| node.clock_uncertainty_ms),
+            cluster_router: group.or_else(|| event.router.clone()),
+            node: name,
+            event,
+        }
+    }
+}
+
+/// In the order of time; what one node tells stays in its own order.
+pub(crate) fn merge(mut events: Vec<NodeEvent>) -> Vec<NodeEvent> {
+    events.sort_by_key(|event| event.at_here);
+    events
+}
+
+/// A change of state. Names of `history -o json`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Change {
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) router: String,
+    pub(crate) node: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) reason_kind: String,
+    pub(crate) reason: String,
+    pub(crate) priority: u32,
+    /// To Master: how long no known node ruled before; `null` when that cannot be known.
+    pub(crate) gap_ms: Option<f64>,
+    /// The gap is right within this.
+    pub(crate) gap_uncertainty_ms: Option<f64>,
+}
+
+/// Who rules one virtual router, as far as events tell.
+#[derive(Default)]
+struct Reign {
+    masters: Vec<String>,
+    /// Since when nobody does, by whose clock.
+    empty: Option<(Timestamp, String, f64)>,
+}
+
+/// The changes of state among `events`, which are in order.
+pub(crate) fn changes(events: &[NodeEvent]) -> Vec<Change> {
+    let mut reigns: BTreeMap<&str, Reign> = BTreeMap::new();
+    let mut found = Vec::new();
+    for of in events {
+        let (Some(transition), Some(router)) = (&of.event.transition, &of.cluster_router) else { continue };
+        let reign = reigns.entry(router).or_default();
+        let gap = reign.take(of);
+        found.push(Change {
+            at: of.at_here,
+            router: router.clone(),
+            node: of.node.clone(),
+            from: transition.from.clone(),
+            to: transition.to.clone(),
+            reason_kind: transition.reason_kind.clone(),
+            reason: transition.reason.clone(),
+            priority: transition.priority,
+            gap_ms: gap.map(|(gap, _)| gap),
+            gap_uncertainty_ms: gap.map(|(_, uncertainty)| uncertainty),
+        });
+    }
+    found
+}
+
+impl Reign {
+    /// The gap that `of` ends, with its uncertainty.
+    fn take(&mut self, of: &NodeEvent) -> Option<(f64, f64)> {
+        let transition = of.event.transition.as_ref()?;
+        let (at, uncertainty) = (of.at_here?, of.uncertainty_ms.unwrap_or(0.0));
+        if transition.to == "master" {
+            let empty = self.empty.take();
+            // Handed over: the successor had the addresses before the other let go.
+            let none = !self.masters.is_empty() || transition.reason_kind == "handed_over";
+            self.masters.push(of.node.clone());
+            if none {
+                return Some((0.0, 0.0));
+            }
+            let (since, node, theirs) = empty?;
+            let gap = at.duration_since(since).as_secs_f64() * 1_000.0;
+            let unsure = if node == of.node { 0.0 } else { uncertainty + theirs };
+            return Some((super::round(gap.max(0.0)), super::round(unsure)));
+        }
+        self.masters.retain(|node| *node != of.node);
+        if transition.from == "master" {
+            // Who yields hears another master: somebody rules, known or not.
+            let somebody = ["yielded", "gave_away"].contains(&transition.reason_kind.as_str());
+            let nobody = self.masters.is_empty() && !somebody;
+            self.empty = nobody.then(|| (at, of.node.clone(), uncertainty));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::router::Transition;
+    use super::*;
+
+    fn event(node: &str, ms: i64, from: &str, to: &str, kind: &str) -> NodeEvent {
+        let transition = Transition {
+            from: from.into(),
+            to: to.into(),
+            reason_kind: kind.into(),
+            reason: kind.into(),
+            priority: 100,
+            at: None,
+        };
+        NodeEvent {
+            node: node.into(),
+            at_here: Timestamp::from_millisecond(ms).ok(),
+            uncertainty_ms: Some(0.5),
+            cluster_router: Some("VI_1".into()),
+            event: Event {
+                sequence: 1,
+                at: None,
+                router: Some("VI_1".into()),
+                warning: false,
+                text: String::new(),
+                transition: Some(transition),
+            },
+        }
+    }
+
+    fn gaps(events: &[NodeEvent]) -> Vec<Option<f64>> {
+        changes(events).iter().map(|change| change.gap_ms).collect()
+    }
+
+    #[test]
+    fn the_gap_is_from_the_last_master_to_the_next() {
+        let events = [
+            event("node1", 0, "backup", "master", "silence"),
+            event("node1", 5_000, "master", "fault", "fault"),
+            event("node2", 5_011, "backup", "master", "resigned"),
+        ];
+        assert_eq!(gaps(&events), [None, None, Some(11.0)]);
+        assert_eq!(changes(&events)[2].gap_uncertainty_ms, Some(1.0));
+    }
+
+    #[test]
+    fn an_overlap_is_no_gap() {
+        let events = [
+            event("node1", 0, "backup", "master", "silence"),
+            event("node2", 5_000, "backup", "master", "handed_over"),
+            event("node1", 5_001, "master", "backup", "gave_away"),
+        ];
+        assert_eq!(gaps(&events), [None, Some(0.0), None]);
+        // The same, told by clocks that differ by more than the move took.
+        let events = [events[0].clone(), events[2].clone(), events[1].clone()];
+        assert_eq!(gaps(&events), [None, None, Some(0.0)]);
+    }
+
+    #[test]
+    fn who_ruled_between_is_not_known() {
+        let events = [
+            event("node1", 0, "backup", "master", "silence"),
+            event("node1", 5_000, "master", "backup", "yielded"),
+            event("node2", 9_000, "backup", "master", "silence"),
+        ];
+        assert_eq!(gaps(&events), [None, None, None], "a router without agent ruled");
+    }
+}

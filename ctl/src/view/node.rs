@@ -1,0 +1,175 @@
+//! What a node says of itself, in the names that JSON and YAML promise.
+
+use super::{known, short};
+use crate::times::timestamp;
+use hacluster_proto::v1;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// One node of the cluster: as it was asked, and what its agent says.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Node {
+    /// As the context calls it; on the local socket, as the agent calls itself.
+    pub(crate) name: String,
+    /// Where it was asked.
+    pub(crate) address: String,
+    pub(crate) reachable: bool,
+    /// Why it is not.
+    pub(crate) error: Option<String>,
+    pub(crate) round_trip_ms: Option<f64>,
+    /// Its clock less the clock here.
+    pub(crate) clock_offset_ms: Option<f64>,
+    /// The offset is right within this.
+    pub(crate) clock_uncertainty_ms: Option<f64>,
+    pub(crate) agent: Option<Agent>,
+    /// Written, but not run.
+    pub(crate) refused: Vec<Refused>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) started: Option<Timestamp>,
+    /// The node's clock, now.
+    pub(crate) now: Option<Timestamp>,
+    pub(crate) configuration: Configuration,
+    pub(crate) drain: Option<Hold>,
+    pub(crate) pause: Option<Hold>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) certificate: Option<Certificate>,
+    /// Number of the latest event in this answer.
+    pub(crate) sequence: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Configuration {
+    pub(crate) path: String,
+    pub(crate) loaded: Option<Timestamp>,
+    pub(crate) hash: String,
+    pub(crate) file_state: &'static str,
+    pub(crate) errors: u32,
+    pub(crate) warnings: u32,
+    pub(crate) not_in_force: u32,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Refused {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Hold {
+    /// `failover`, `drain` or `pause`.
+    pub(crate) kind: String,
+    pub(crate) by: String,
+    pub(crate) reason: String,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) to_node: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) connected: bool,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) clock_offset_ms: Option<f64>,
+    pub(crate) clock_uncertainty_ms: Option<f64>,
+    pub(crate) error: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Certificate {
+    pub(crate) path: String,
+    pub(crate) subject: String,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) authority_expires: Option<Timestamp>,
+}
+
+/// A duration of the contract in milliseconds.
+pub(super) fn millis(of: &prost_types::Duration) -> f64 {
+    of.seconds as f64 * 1_000.0 + f64::from(of.nanos) / 1_000_000.0
+}
+
+impl From<v1::Node> for Agent {
+    fn from(of: v1::Node) -> Self {
+        Self {
+            name: of.name,
+            version: of.agent_version,
+            started: timestamp(of.started.as_ref()),
+            now: timestamp(of.now.as_ref()),
+            configuration: of.configuration.unwrap_or_default().into(),
+            drain: of.drain.map(Hold::from),
+            pause: of.pause.map(Hold::from),
+            peers: of.peers.into_iter().map(Peer::from).collect(),
+            certificate: of.certificate.map(Certificate::from),
+            sequence: 0,
+        }
+    }
+}
+
+impl From<v1::Hold> for Hold {
+    fn from(of: v1::Hold) -> Self {
+        Self {
+            kind: short(of.kind().as_str_name(), "HOLD_KIND_"),
+            by: of.by,
+            reason: of.reason,
+            since: timestamp(of.since.as_ref()),
+            until: timestamp(of.until.as_ref()),
+            to_node: known(of.to_node),
+        }
+    }
+}
+
+impl From<v1::PeerLink> for Peer {
+    fn from(of: v1::PeerLink) -> Self {
+        Self {
+            name: of.name,
+            address: of.address,
+            connected: of.connected,
+            since: timestamp(of.since.as_ref()),
+            clock_offset_ms: of.clock_offset.as_ref().map(millis),
+            clock_uncertainty_ms: of.clock_uncertainty.as_ref().map(millis),
+            error: known(of.error),
+        }
+    }
+}
+
+impl From<v1::Certificate> for Certificate {
+    fn from(of: v1::Certificate) -> Self {
+        Self {
+            path: of.path,
+            subject: of.subject,
+            expires: timestamp(of.expires.as_ref()),
+            authority_expires: timestamp(of.authority_expires.as_ref()),
+        }
+    }
+}
+
+impl From<v1::ConfigurationState> for Configuration {
+    fn from(of: v1::ConfigurationState) -> Self {
+        Self {
+            file_state: match of.file_state() {
+                v1::FileState::Unspecified => "unknown",
+                v1::FileState::Loaded => "loaded",
+                v1::FileState::Changed => "changed",
+                v1::FileState::Unreadable => "unreadable",
+            },
+            loaded: timestamp(of.loaded.as_ref()),
+            path: of.path,
+            hash: of.hash,
+            errors: of.errors,
+            warnings: of.warnings,
+            not_in_force: of.not_in_force,
+        }
+    }
+}
+
+impl From<v1::RefusedRouter> for Refused {
+    fn from(of: v1::RefusedRouter) -> Self {
+        Self { name: of.name, reason: of.reason }
+    }
+}
