@@ -4,11 +4,11 @@
 //! terminal only, and anything but `y` or `yes` means no.
 
 use crate::Usage;
-use crate::moves::{Candidate, Drained, Hold, Move, Reloaded, Row, Step};
+use crate::moves::{Candidate, Drained, Move, Reloaded, Row, Step};
 use crate::output::grid::{Cell, Grid};
 use crate::output::safe;
 use crate::output::status::lines;
-use crate::plan::{Ask, Cast, no_answer};
+use crate::plan::{Cast, no_answer};
 use crate::times::{clock, span};
 use hacluster_proto::v1::{MoveOutcome, ReloadOutcome};
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -44,27 +44,18 @@ fn ask_at(question: &str, from: &mut impl BufRead, to: &mut impl Write) -> anyho
     Ok(answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes"))
 }
 
-/// Which way a router goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Direction {
-    /// Away; the former master holds back, at most so long.
-    Over { hold_for: Option<Duration> },
-    /// To where it came from; nobody holds back.
-    Back,
-}
-
-/// What a move would do, by the agent's dry run.
-pub(crate) fn before(of: &Move, cast: &Cast<'_>, asked: &Ask, direction: Direction) -> String {
+/// What a move would do, by the agent's dry run: from where to where, who was considered, the agent's words.
+pub(crate) fn before(of: &Move, cast: &Cast<'_>) -> String {
     let vrid = cast.parts.first().map_or(0, |part| part.router.vrid);
-    let priority = |node: &str| {
+    let of_priority = |node: &str| {
         let candidate = || of.candidates.iter().find(|of| of.node == node)?.priority;
         let known = cast.part(node).map(|part| part.router.priority_effective).or_else(candidate);
-        known.map_or(String::new(), |priority| format!(" (priority {priority})"))
+        let priority = known.map_or(String::new(), |priority| format!(" (priority {priority})"));
+        format!("{}{priority}", safe(node))
     };
-    let of_agent = |node: &str| format!("{}{}", safe(node), priority(node));
-    let mut out = format!("{} (VRID {vrid})  master {}", safe(&of.router), of_agent(of.former_master()));
+    let mut out = format!("{} (VRID {vrid})  master {}", safe(&of.router), of_priority(of.former_master()));
     if of.is_due() {
-        out.push_str(&format!(" -> {}", of_agent(of.new_master())));
+        out.push_str(&format!(" -> {}", of_priority(of.new_master())));
     }
     out.push('\n');
     out.push_str(&candidates(of));
@@ -72,19 +63,7 @@ pub(crate) fn before(of: &Move, cast: &Cast<'_>, asked: &Ask, direction: Directi
         out.push_str(&format!("! {}\n", safe(&no_answer(&cast.silent))));
     }
     if of.is_due() {
-        out.push_str(&format!("{}\n{}", safe(&of.text), gap_expected(of, cast)));
-    }
-    if let Direction::Over { hold_for } = direction
-        && of.is_due()
-        && asked.node == of.former_master()
-    {
-        let limit = hold_for.map_or(String::new(), |limit| format!(", {} at most", held(limit)));
-        out.push_str(&format!(
-            "{} will then hold back until `haclusterctl failback {}`{limit}, or until {} is gone.\n",
-            safe(of.former_master()),
-            safe(&of.router),
-            safe(of.new_master())
-        ));
+        out.push_str(&format!("{}.\n", safe(&of.text)));
     }
     out
 }
@@ -103,42 +82,14 @@ fn candidates(of: &Move) -> String {
     of.candidates.iter().map(line).collect()
 }
 
-fn gap_expected(of: &Move, cast: &Cast<'_>) -> String {
-    let (addresses, several) = cast.addresses();
-    match of.kind {
-        MoveOutcome::WouldMove => format!(
-            "No gap is expected: {} announces {} before {} releases {}.\n",
-            safe(of.new_master()),
-            safe(&addresses),
-            safe(of.former_master()),
-            if several { "them" } else { "it" }
-        ),
-        MoveOutcome::WouldResign => format!(
-            "A gap of up to 1 s is expected: {} resigns, and a node without an agent takes {} over after its \
-             skew time.\n",
-            safe(of.former_master()),
-            safe(&addresses)
-        ),
-        _ => String::new(),
-    }
-}
-
-/// What a move did: its steps, where the router is, how its addresses were served, and the way back.
+/// What a move did: its steps, the agent's words, how the addresses were served, and the way back.
 pub(crate) fn after(of: &Move, cast: &Cast<'_>) -> String {
     let mut out = steps(of);
-    match of.kind {
-        MoveOutcome::Moved => {
-            out.push_str(&format!(
-                "{} is on {}.{}\n",
-                safe(&of.router),
-                safe(of.new_master()),
-                served(of, cast)
-            ));
-        }
-        _ => out.push_str(&format!("{}\n", safe(&of.text))),
-    }
+    out.push_str(&format!("{}.{}\n", safe(&of.text), served(of, cast)));
     if let Some(hold) = &of.hold {
-        out.push_str(&way_back(of, hold));
+        let until =
+            hold.until.map_or(String::new(), |until| format!(", by itself at {}", clock(Some(until))));
+        out.push_str(&format!("The way back: haclusterctl failback {}{until}\n", safe(&of.router)));
     }
     out
 }
@@ -168,18 +119,6 @@ fn served(of: &Move, cast: &Cast<'_>) -> String {
             " {addresses} {was} unserved for at most {time}: {from} released {it} before {to} announced {it}."
         )
     }
-}
-
-fn way_back(of: &Move, hold: &Hold) -> String {
-    let limit = match hold.until {
-        Some(until) => format!("until {} at the latest", clock(Some(until))),
-        None => "without a time limit".to_owned(),
-    };
-    format!(
-        "{} holds back {limit}. The way back: haclusterctl failback {}\n",
-        safe(of.former_master()),
-        safe(&of.router)
-    )
 }
 
 /// What a drain would do: one line per router that rules there.

@@ -99,6 +99,15 @@ pub(super) async fn to_the_end<T>(what: &str, work: impl Future<Output = T>) -> 
     ended
 }
 
+/// Writes to standard output. What is done counts, whether or not anybody reads on: a reader that went
+/// away neither stops a move nor changes how it ends.
+pub(super) fn say(text: &str) -> anyhow::Result<()> {
+    match output::print(text) {
+        Err(error) if output::is_broken_pipe(&error) => Ok(()),
+        printed => printed,
+    }
+}
+
 /// Asks all nodes of `cluster` the same.
 pub(super) async fn tell_all<T, A, Q, F>(cluster: &Cluster, deadline: Duration, question: Q) -> Vec<Row<A>>
 where
@@ -123,8 +132,8 @@ pub(super) fn finish<A: Serialize>(
     well: impl Fn(&A) -> bool,
 ) -> anyhow::Result<Outcome> {
     match output::structured(rows, manner.output)? {
-        Some(text) => output::print(&text)?,
-        None => output::print(&crate::confirm::rows(&rows.nodes, text))?,
+        Some(text) => say(&text)?,
+        None => say(&crate::confirm::rows(&rows.nodes, text))?,
     }
     let any_unreachable = rows.nodes.iter().any(|row| row.unreachable);
     let all_well = rows.nodes.iter().all(|row| row.answer.as_ref().is_some_and(&well));

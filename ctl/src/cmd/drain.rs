@@ -1,6 +1,6 @@
 //! `haclusterctl drain` and `undrain`: one node, one table, one question.
 
-use super::admin::{chosen, deadline, limit, reason, tell, to_the_end};
+use super::admin::{chosen, deadline, limit, reason, say, tell, to_the_end};
 use crate::Outcome;
 use crate::args::Place;
 use crate::args::moves::{DrainArgs, UndrainArgs};
@@ -19,7 +19,7 @@ pub(super) async fn drain(place: &Place, args: &DrainArgs) -> anyhow::Result<Out
     let trial = ask(&member, place, args, true).await.with_context(|| member.name.clone())?;
     let shown = confirm::before_drain(&trial, args.hold_for);
     match manner.output.is_for_people() {
-        true => output::print(&shown)?,
+        true => say(&shown)?,
         false if !yes && !manner.dry_run => eprint!("{shown}"),
         false => {}
     }
@@ -61,9 +61,9 @@ async fn ask(member: &Member, place: &Place, args: &DrainArgs, dry_run: bool) ->
 
 fn end(of: &Drained, args: &DrainArgs) -> anyhow::Result<Outcome> {
     match output::structured(of, args.manner.output)? {
-        Some(text) => output::print(&text)?,
+        Some(text) => say(&text)?,
         None if of.dry_run => {}
-        None => output::print(&confirm::after_drain(of))?,
+        None => say(&confirm::after_drain(of))?,
     }
     let well = of.moves.iter().all(crate::moves::Move::is_well) && (of.dry_run || of.hold.is_some());
     Ok(if well { Outcome::Well } else { Outcome::Degraded })
@@ -79,7 +79,7 @@ pub(super) async fn undrain(place: &Place, args: &UndrainArgs) -> anyhow::Result
     let hold = answer.hold.map(Into::into);
     let of = Drained { node: member.name, dry_run, text: answer.text, moves: Vec::new(), hold };
     let text = output::structured(&of, args.manner.output)?;
-    output::print(&text.unwrap_or_else(|| format!("{}  {}\n", safe(&of.node), safe(&of.text))))?;
+    say(&text.unwrap_or_else(|| format!("{}  {}\n", safe(&of.node), safe(&of.text))))?;
     Ok(Outcome::Well)
 }
 

@@ -1,11 +1,11 @@
 //! `haclusterctl failover` and `failback`: ask for a dry run, show it, ask the person, move.
 
-use super::admin::{deadline, limit, reason, snapshots, tell, to_the_end};
+use super::admin::{deadline, limit, reason, say, snapshots, tell, to_the_end};
 use crate::Outcome;
 use crate::args::Place;
 use crate::args::moves::{FailbackArgs, FailoverArgs, Manner};
 use crate::client::{NodeClient, NodeError};
-use crate::confirm::{self, Direction};
+use crate::confirm;
 use crate::fanout::{Cluster, Member};
 use crate::moves::Move;
 use crate::output::{self, safe};
@@ -23,6 +23,15 @@ struct Answer<'a> {
     dry_run: bool,
     #[serde(flatten)]
     of: &'a Move,
+}
+
+/// Which way a router goes.
+#[derive(Clone, Copy, Debug)]
+enum Direction {
+    /// Away; the former master holds back, at most so long.
+    Over { hold_for: Option<Duration> },
+    /// To where it came from; nobody holds back.
+    Back,
 }
 
 /// A move as it was asked for.
@@ -61,7 +70,7 @@ impl Errand<'_> {
             Direction::Over { .. } => cast.failover(&to_node.unwrap_or_default()),
             Direction::Back => cast.failback(),
         };
-        let asked = match asked {
+        let mut asked = match asked {
             Ok(asked) => asked,
             Err(Declined(text)) => return self.end(None, &Move::declined(cast.name(), text), &cast),
         };
@@ -69,12 +78,18 @@ impl Errand<'_> {
             cluster.members.get(asked.member).context("a node that is not in the context answered")?;
         let trial = self.call(member, &asked, deadline(place.timeout, true), true).await;
         let trial = trial.with_context(|| asked.node.clone())?;
-        if self.show(&trial, &cast, &asked)? == Next::End {
+        if self.show(&trial, &cast)? == Next::End {
             return self.end(Some(&asked), &trial, &cast);
         }
-        if !self.yes && !confirm::ask(&question(&trial, self.direction))? {
-            eprintln!("nothing was moved");
-            return Ok(Outcome::Degraded);
+        if !self.yes {
+            if !confirm::ask(&question(&trial, self.direction))? {
+                eprintln!("nothing was moved");
+                return Ok(Outcome::Degraded);
+            }
+            if trial.kind == v1::MoveOutcome::WouldMove {
+                // What was agreed to is done, or nothing: the best may have changed since.
+                asked.to_node = trial.to_node.clone().unwrap_or_default();
+            }
         }
         let call = self.call(member, &asked, deadline(place.timeout, false), false);
         let Ok(done) = to_the_end(&format!("moving {} to {}", trial.router, trial.new_master()), call).await
@@ -130,10 +145,10 @@ impl Errand<'_> {
     }
 
     /// Shows what would happen; programs are shown it on the side.
-    fn show(&self, trial: &Move, cast: &Cast<'_>, asked: &Ask) -> anyhow::Result<Next> {
-        let text = confirm::before(trial, cast, asked, self.direction);
+    fn show(&self, trial: &Move, cast: &Cast<'_>) -> anyhow::Result<Next> {
+        let text = confirm::before(trial, cast);
         match self.manner.output.is_for_people() {
-            true => output::print(&text)?,
+            true => say(&text)?,
             false if !self.yes && !self.manner.dry_run => eprint!("{text}"),
             false => {}
         }
@@ -145,9 +160,9 @@ impl Errand<'_> {
         let dry_run = self.manner.dry_run;
         let answer = Answer { asked_node: asked.map(|asked| &*asked.node), dry_run, of };
         if let Some(text) = output::structured(&answer, self.manner.output)? {
-            output::print(&text)?;
+            say(&text)?;
         } else if !of.is_well() {
-            output::print(&confirm::steps(of))?;
+            say(&confirm::steps(of))?;
             eprintln!(
                 "error: {} was not moved ({}): {}",
                 safe(&of.router),
@@ -155,7 +170,7 @@ impl Errand<'_> {
                 safe(&of.text)
             );
         } else if !dry_run || !of.is_due() {
-            output::print(&confirm::after(of, cast))?;
+            say(&confirm::after(of, cast))?;
         }
         Ok(if of.is_well() { Outcome::Well } else { Outcome::Degraded })
     }

@@ -52,42 +52,44 @@ fn a_move(outcome: MoveOutcome, text: &str, steps: Vec<v1::Step>) -> Move {
     })
 }
 
-fn question(of: &Move, node: &str, direction: Direction) -> String {
+fn shown(of: &Move) -> String {
     let nodes = nodes(&["192.168.20.187/24"]);
-    let asked = Ask { member: 0, node: node.to_owned(), router: "VI_1".to_owned(), to_node: String::new() };
     let mut cast = cast("vi_1", &nodes).unwrap();
     let silent = crate::client::NodeError::Unreachable("no answer within 3 s".to_owned());
     cast.silent.push(("node3", &silent));
-    before(of, &cast, &asked, direction)
+    before(of, &cast)
 }
 
 #[test]
 fn before_a_move_without_a_gap() {
-    let of = a_move(MoveOutcome::WouldMove, "node2 is the best of 2 nodes", vec![]);
-    let hold_for = Some(Duration::from_secs(7_200));
-    insta::assert_snapshot!(question(&of, "node1", Direction::Over { hold_for }));
+    let text = "VI_1 would move from node1 (priority 201) to node2 (priority 101), without a gap; node1 then holds \
+                back until `haclusterctl failback VI_1` or until node2 is gone";
+    insta::assert_snapshot!(shown(&a_move(MoveOutcome::WouldMove, text, vec![])));
 }
 
 #[test]
 fn before_a_resignation() {
-    let of = a_move(MoveOutcome::WouldResign, "node2 runs no agent", vec![]);
-    insta::assert_snapshot!(question(&of, "node1", Direction::Over { hold_for: None }));
-}
-
-#[test]
-fn before_the_way_back_nobody_is_said_to_hold() {
-    let of = a_move(MoveOutcome::WouldMove, "node2 gives it back", vec![]);
-    let text = question(&of, "node1", Direction::Back);
-    assert!(text.contains("No gap is expected") && !text.contains("hold back"), "{text}");
-    let text = question(&of, "node2", Direction::Over { hold_for: None });
-    assert!(!text.contains("hold back"), "the master runs no agent, nobody can promise: {text}");
+    let text = "node1 would resign from VI_1 (priority 0), and node2 take over after its skew time";
+    insta::assert_snapshot!(shown(&a_move(MoveOutcome::WouldResign, text, vec![])));
 }
 
 #[test]
 fn a_refused_move_promises_nothing() {
-    let text =
-        question(&a_move(MoveOutcome::Refused, "no", vec![]), "node1", Direction::Over { hold_for: None });
-    assert!(!text.contains("->") && !text.contains("gap") && text.contains("does not fit"), "{text}");
+    let text = shown(&a_move(MoveOutcome::Refused, "no", vec![]));
+    assert!(!text.contains("->") && text.contains("does not fit"), "{text}");
+}
+
+#[test]
+fn after_a_move_the_time_of_its_end_is_said() {
+    let mut of = a_move(MoveOutcome::Moved, "VI_1 moved from node1 to node2", vec![]);
+    let hold =
+        v1::Hold { until: Some(prost_types::Timestamp { seconds: 0, nanos: 0 }), ..Default::default() };
+    of.hold = Some(hold.into());
+    let nodes = nodes(&[]);
+    let text = after(&of, &cast("vi_1", &nodes).unwrap());
+    assert!(text.starts_with(
+        "VI_1 moved from node1 to node2.\nThe way back: haclusterctl failback VI_1, by itself at 19"
+    ));
 }
 
 fn step(kind: v1::StepKind, micros: i32) -> v1::Step {
@@ -100,7 +102,8 @@ fn only_what_was_measured_is_said() {
     use v1::StepKind::{Announced, Asked, Released};
     let said = |steps: Vec<v1::Step>, addresses: &[&str]| {
         let nodes = nodes(addresses);
-        let text = after(&a_move(MoveOutcome::Moved, "", steps), &cast("vi_1", &nodes).unwrap());
+        let text =
+            after(&a_move(MoveOutcome::Moved, "VI_1 is on node2", steps), &cast("vi_1", &nodes).unwrap());
         text.lines().last().unwrap_or_default().to_owned()
     };
     let one = &["192.168.20.187/24"][..];
@@ -128,7 +131,7 @@ fn only_what_was_measured_is_said() {
 fn text_of_others_moves_no_cursor() {
     let mut of = a_move(MoveOutcome::WouldMove, "a\x1b[2J\nb", vec![]);
     of.to_node = Some("no\x1bde2".to_owned());
-    let text = question(&of, "node1", Direction::Back);
+    let text = shown(&of);
     assert!(!text.contains('\x1b') && text.contains("a\u{fffd}[2J\u{fffd}b"), "{text:?}");
 }
 

@@ -7,15 +7,19 @@
 //!
 //! What the script does not answer is `Unimplemented`, as by an older agent.
 
+use hacluster_proto::tls::{ALPN, Files, Material, provider};
 use hacluster_proto::v1::admin_server::{Admin, AdminServer};
 use hacluster_proto::v1::read_server::{Read, ReadServer};
 use hacluster_proto::v1::{self, watch_response::Change};
+use rustls::server::WebPkiClientVerifier;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
@@ -76,6 +80,36 @@ impl Fake {
     /// For `--socket`.
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("agent.sock")
+    }
+
+    /// Answers by TLS on the loopback too, in the name of `files`; gives the port's address.
+    pub fn over_tls(&self, files: &Files) -> SocketAddr {
+        let material = Material::load(files).unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(material.roots(), provider()).build().unwrap();
+        let server = rustls::ServerConfig::builder_with_provider(provider());
+        let server = server.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+        let server = server.with_client_cert_verifier(verifier);
+        let mut server = server.with_single_cert(material.chain().to_vec(), material.key()).unwrap();
+        server.alpn_protocols = vec![ALPN.to_vec()];
+        let (acceptor, socket) = (TlsAcceptor::from(Arc::new(server)), self.socket());
+        let runtime = self.runtime.as_ref().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, socket) = (acceptor.clone(), socket.clone());
+                tokio::spawn(async move {
+                    let (Ok(mut outside), Ok(mut inside)) =
+                        (acceptor.accept(stream).await, UnixStream::connect(socket).await)
+                    else {
+                        return;
+                    };
+                    let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+                });
+            }
+        });
+        address
     }
 
     /// Every request so far, as `Debug` writes it.

@@ -1,7 +1,9 @@
 //! What tests of the command share.
 #![allow(dead_code, unreachable_pub)] // each test uses a part of it
 
+pub mod cluster;
 pub mod fake;
+pub mod samples;
 
 use std::process::{Command, Output, Stdio};
 
