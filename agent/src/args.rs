@@ -31,8 +31,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
 
-    /// How log lines on stderr look
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    /// How log lines on stderr look: text or json
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub log_format: Format,
 
     /// Everything the agent writes goes here; agents with different ones can share a machine
@@ -40,8 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
 
-    /// What must survive a reboot goes here: holds of moves, the audit log
-    /// [default: state_dir of agent.toml, else /var/lib/hacluster, or RUN_DIR/state with --run-dir]
+    /// Holds and the audit log go here [default: state_dir of agent.toml, else below --run-dir or /var/lib]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }

@@ -21,7 +21,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Kinds of hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,9 +198,10 @@ impl Kept {
         self.routers.retain(|place, _| configured(place));
     }
 
-    /// Every router that leads.
-    pub fn leads(&self) -> Vec<Place> {
-        let leads = self.routers.iter().filter(|(_, told)| told.lead.is_some());
+    /// Every router that leads since `age` before `now`, or longer.
+    pub fn leads_older_than(&self, age: Duration, now: SystemTime) -> Vec<Place> {
+        let young = |lead: &Lead| now.duration_since(lead.since).is_ok_and(|since| since < age);
+        let leads = self.routers.iter().filter(|(_, told)| told.lead.as_ref().is_some_and(|it| !young(it)));
         leads.map(|(place, _)| place.clone()).collect()
     }
 
@@ -329,7 +330,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn place(vrid: u8) -> Place {
         Place { interface: "eth0".into(), vrid: Vrid::new(vrid).unwrap() }
@@ -375,6 +375,9 @@ mod tests {
         assert_eq!(kept.orders(&place(2)), rest);
         kept.drain = None;
         kept.set_lead(&place(2), Some(lead(120)));
+        let (at, age) = (|secs| SystemTime::UNIX_EPOCH + Duration::from_secs(secs), Duration::from_secs(5));
+        assert_eq!(kept.leads_older_than(age, at(4)), []);
+        assert_eq!(kept.leads_older_than(age, at(5)), [place(2)]);
         assert_eq!(kept.orders(&place(2)).lead, Priority::configured(120));
         kept.leaving = true;
         assert!(kept.orders(&place(3)).hold_back);

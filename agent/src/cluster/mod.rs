@@ -48,7 +48,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot};
 
@@ -72,7 +72,7 @@ struct Inner {
     moves: Mutex<BTreeMap<Place, v1::MoveUnderWay>>,
     answers: Mutex<BTreeMap<Ticket, oneshot::Sender<Result<Answer, Refusal>>>>,
     next_ticket: AtomicU64,
-    transitions: broadcast::Sender<(Place, Transition)>,
+    transitions: broadcast::Sender<Told>,
     runtime: OnceLock<Handle>,
 }
 
@@ -112,6 +112,15 @@ pub(crate) struct Ours {
     pub(crate) place: Place,
     pub(crate) identity: Arc<Identity>,
     pub(crate) now: v1::VirtualRouter,
+}
+
+/// A machine changed its state.
+#[derive(Clone, Debug)]
+struct Told {
+    place: Place,
+    transition: Transition,
+    /// When it was told.
+    at: Instant,
 }
 
 /// Why a command brought no answer of the wished kind.
@@ -207,6 +216,7 @@ impl Cluster {
             let Some(cluster) = inner.upgrade().map(Cluster) else { return };
             match change {
                 PeerChange::Connected => cluster.say(None, false, format!("peer {name} answers")),
+                PeerChange::Interrupted => {}
                 PeerChange::Lost(why) => {
                     let text = format!("peer {name} does not answer: {why}. Plain VRRP goes on");
                     cluster.say(None, true, text);

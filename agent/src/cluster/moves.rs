@@ -14,9 +14,9 @@ use super::holds::{Hold, HoldKind};
 use super::judge::{self, all_against, best_first, objection};
 use super::peers::{bounded, words};
 use super::plan::{PeerView, lead_priority};
-use super::{Cluster, NoAnswer, Ours};
+use super::{Cluster, NoAnswer, Ours, Told};
 use crate::protocol::Command;
-use hacluster_core::machine::{StateKind, Transition};
+use hacluster_core::machine::StateKind;
 use hacluster_proto::v1::peer_client::PeerClient;
 use hacluster_proto::v1::{self, MoveOutcome as Outcome, ObjectionKind, StepKind};
 use std::net::Ipv4Addr;
@@ -261,8 +261,8 @@ impl Cluster {
                 format!("{node} advertised"),
             );
         }
-        if self.gave_way(ours, &mut transitions).await {
-            course.step(StepKind::Released, format!("{} released", self.name()));
+        if let Some(at) = self.gave_way(ours, &mut transitions).await {
+            course.step_at(at, StepKind::Released, format!("{} released", self.name()));
             return Attempt::Moved;
         }
         let stepped = self.undo(ours, client, after, course).await;
@@ -325,31 +325,25 @@ impl Cluster {
         course.step(StepKind::TakenBack, "taken back");
     }
 
-    /// Whether our machine gives way, now or soon.
-    async fn gave_way(
-        &self,
-        ours: &Ours,
-        transitions: &mut broadcast::Receiver<(super::Place, Transition)>,
-    ) -> bool {
+    /// When our machine gave way, now or soon; `None` when it does not.
+    async fn gave_way(&self, ours: &Ours, transitions: &mut broadcast::Receiver<Told>) -> Option<Instant> {
         let left = async {
             loop {
                 match transitions.recv().await {
-                    Ok((place, transition)) if place == ours.place => {
-                        if transition.from == StateKind::Master {
-                            return true;
-                        }
+                    Ok(told) if told.place == ours.place && told.transition.from == StateKind::Master => {
+                        return Some(told.at);
                     }
-                    Ok(_) => {}
-                    // Some were lost, perhaps ours: see below.
-                    Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return false,
+                    // Of others; or some were lost, perhaps ours: see below.
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
                 }
             }
         };
         if let Ok(left) = tokio::time::timeout(HEAR_MAX, left).await {
             return left;
         }
-        self.at(&ours.place).is_some_and(|ours| ours.now.state() == v1::State::Backup)
+        let now = self.at(&ours.place)?.now;
+        (now.state() == v1::State::Backup).then(Instant::now)
     }
 }
 

@@ -48,7 +48,9 @@ pub type OnChange = Arc<dyn Fn(&str, PeerChange) + Send + Sync>;
 pub enum PeerChange {
     /// It answers.
     Connected,
-    /// It answers no more, or not yet, for this reason.
+    /// The connection ended. What that means is told by the attempt that follows at once.
+    Interrupted,
+    /// It does not answer, for this reason.
     Lost(String),
 }
 
@@ -161,10 +163,14 @@ async fn keep_up(target: Target, state: Arc<Mutex<Link>>, on_change: OnChange) {
             }
             link.clock = None;
             link.error.clone_from(&error);
-            was_up || other_error
+            if was_up {
+                Some(PeerChange::Interrupted)
+            } else {
+                other_error.then_some(PeerChange::Lost(error))
+            }
         };
-        if news {
-            on_change(&target.name, PeerChange::Lost(error));
+        if let Some(news) = news {
+            on_change(&target.name, news);
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(BACKOFF.1);

@@ -1,7 +1,7 @@
 //! What the protocol thread tells, and the housekeeping that needs no occasion.
 
 use super::holds::HoldKind;
-use super::{Cluster, lock};
+use super::{Cluster, Told, lock};
 use crate::event::{Identity, Place};
 use crate::mailbox::Receiver;
 use crate::protocol::Notice;
@@ -10,12 +10,15 @@ use hacluster_net::poll::Wake;
 use hacluster_proto::v1;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// How often time limits and forgotten leads are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// How long after a lead was given what is shown of the router counts again.
+const LEAD_SETTLES: Duration = Duration::from_secs(5);
 
 /// The bell of a mailbox, as tokio wants it.
 struct Bell(Wake);
@@ -57,7 +60,8 @@ impl Cluster {
                             tokio::spawn(self.clone().abdicate(place.clone(), source));
                         }
                         // Nobody may be listening.
-                        let _ = self.0.transitions.send((place.clone(), transition));
+                        let told = Told { place: place.clone(), transition, at: Instant::now() };
+                        let _ = self.0.transitions.send(told);
                         self.draw_conclusions(router, place, transition);
                     }
                 }
@@ -73,14 +77,15 @@ impl Cluster {
         if !hold_ends && !lead_ends {
             return;
         }
+        // At once, not in the task: the next move may order something new meanwhile.
+        let (hold, lead) = {
+            let mut kept = self.0.store.kept();
+            let hold = if hold_ends { kept.set_hold(&place, None) } else { None };
+            (hold, if lead_ends { kept.set_lead(&place, None) } else { None })
+        };
         let cluster = self.clone();
         tokio::spawn(async move {
-            let (hold, lead) = cluster
-                .alter(|kept| {
-                    let hold = if hold_ends { kept.set_hold(&place, None) } else { None };
-                    (hold, if lead_ends { kept.set_lead(&place, None) } else { None })
-                })
-                .await;
+            cluster.alter(|_| ()).await;
             if let Some(hold) = hold {
                 let text = format!("rules again, so the hold of {} ({}) is over", hold.by, hold.reason);
                 cluster.say(Some(&router), false, text);
@@ -130,7 +135,7 @@ impl Cluster {
     /// A lead counts until another master is followed. The machine knows; here it is concluded from
     /// what is shown of it, because no transition tells it.
     async fn end_leads_of_followers(&self) {
-        let leads = self.0.store.kept().leads();
+        let leads = self.0.store.kept().leads_older_than(LEAD_SETTLES, SystemTime::now());
         for place in leads {
             let Some(ours) = self.at(&place) else { continue };
             let follows = ours.now.state() == v1::State::Backup && !ours.now.master_address.is_empty();

@@ -72,6 +72,13 @@ impl Cluster {
             return declined(candidate(&self.name(), Some(&ours.now), against));
         };
         let wish = Wish { by: request.by, reason: request.reason, ..Wish::default() };
+        let _under_way = match self.begin(&ours, &self.name(), &wish.by) {
+            Ok(under_way) => under_way,
+            Err(busy) => {
+                let busy = objection(ObjectionKind::Busy, judge::under_way(&ours.now.name, &busy));
+                return declined(candidate(&self.name(), Some(&ours.now), vec![busy]));
+            }
+        };
         match self.rule_here(&ours, sender, request.lead_priority, from, &wish).await {
             Ok((announced, advertised)) => {
                 if request.failback {
