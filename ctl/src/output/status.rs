@@ -52,7 +52,8 @@ fn cluster(status: &Status, style: Style) -> String {
 
 /// `CLUSTER web   3 nodes, 3 virtual routers   DEGRADED: 1 warning`.
 pub(crate) fn headline(status: &Status) -> String {
-    let name = status.context.as_deref().map_or_else(|| "-".to_owned(), safe);
+    let here = || status.nodes.first().map_or_else(String::new, |node| format!("NODE {}", safe(&node.name)));
+    let name = status.context.as_deref().map_or_else(here, |name| format!("CLUSTER {}", safe(name)));
     let dead = status.nodes.iter().filter(|node| !node.reachable).count();
     let silent = if dead > 0 { format!(" ({dead} not answering)") } else { String::new() };
     let health = match status.warnings.len() {
@@ -60,11 +61,7 @@ pub(crate) fn headline(status: &Status) -> String {
         count => format!("DEGRADED: {}", several(count, "warning")),
     };
     let (nodes, routers) = (status.nodes.len(), status.routers.len());
-    format!(
-        "CLUSTER {name}   {}{silent}, {}   {health}",
-        several(nodes, "node"),
-        several(routers, "virtual router")
-    )
+    format!("{name}   {}{silent}, {}   {health}", several(nodes, "node"), several(routers, "virtual router"))
 }
 
 fn several(count: usize, what: &str) -> String {
