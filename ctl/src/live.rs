@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 
 /// How often a node says everything, however quiet it is.
 const REFRESH: Duration = Duration::from_secs(2);
+/// Changes of a node that come together are asked about once: agents limit how often they are asked.
+const TOGETHER: Duration = Duration::from_millis(50);
 /// First and longest wait before connecting again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Messages of all nodes that wait for us; beyond, the nodes wait.
@@ -92,35 +94,42 @@ impl Follower {
         self.refresh(&node).await?;
         let mut due = tokio::time::interval_at(tokio::time::Instant::now() + REFRESH, REFRESH);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut stale = false;
         loop {
             tokio::select! {
                 message = stream.message() => {
                     let ended = || NodeError::Unreachable("the agent ended the conversation".to_owned());
-                    match message?.ok_or_else(ended)?.change {
-                        Some(Change::Router(change)) => self.changed(&node, change).await?,
-                        Some(Change::Snapshot(_)) => self.refresh(&node).await?,
-                        None => {}
+                    let news = match message?.ok_or_else(ended)?.change {
+                        Some(Change::Router(change)) => self.changed(change).await?,
+                        Some(Change::Snapshot(_)) => true,
+                        None => false,
+                    };
+                    if news && !std::mem::replace(&mut stale, true) {
+                        due.reset_after(TOGETHER);
                     }
                 }
-                _ = due.tick() => self.refresh(&node).await?,
+                _ = due.tick() => {
+                    stale = false;
+                    self.refresh(&node).await?;
+                }
             }
         }
     }
 
-    async fn changed(&mut self, node: &NodeClient, change: v1::RouterChange) -> Result<(), NodeError> {
+    /// Whether the node has to be asked for the rest.
+    async fn changed(&mut self, change: v1::RouterChange) -> Result<bool, NodeError> {
         let v1::RouterChange { event, router } = change;
-        match router {
-            Some(router) => self.tell(Told::Router(Box::new(router))).await?,
-            // The node changed, or the router is gone.
-            None => return self.refresh(node).await,
-        }
+        // Without a router the node changed, or the router is gone.
+        let Some(router) = router else { return Ok(true) };
+        self.tell(Told::Router(Box::new(router))).await?;
         match event {
-            Some(event) if event.sequence == self.mark.1 + 1 => {
+            Some(event) if event.sequence == self.mark.1.saturating_add(1) => {
                 self.mark.1 = event.sequence;
-                self.tell(Told::Events(vec![event], 0)).await
+                self.tell(Told::Events(vec![event], 0)).await?;
+                Ok(false)
             }
-            Some(event) if event.sequence > self.mark.1 => self.catch_up(node).await,
-            _ => Ok(()),
+            Some(event) => Ok(event.sequence > self.mark.1),
+            None => Ok(false),
         }
     }
 
