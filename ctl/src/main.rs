@@ -6,7 +6,8 @@
 //!                        `-> view (all answers as one cluster, stable names) -> output: people, JSON, YAML
 //! ```
 //!
-//! Exit status: 0 as it should be, 1 degraded, 2 a node cannot be reached, 3 wrong usage. So
+//! Exit status: 0 as it should be, 1 degraded, 2 a node cannot be
+//! reached or lets nobody ask, 3 wrong usage. So
 //! `haclusterctl status` serves as a check of a monitoring system.
 
 mod args;
@@ -26,6 +27,7 @@ mod view;
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
+use tonic::Code;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,10 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::from(match error.downcast_ref() {
                 _ if error.is::<Usage>() => USAGE,
+                // Who may not ask has found out nothing.
+                Some(client::NodeError::Refused(Code::PermissionDenied | Code::Unauthenticated, _)) => {
+                    UNREACHABLE
+                }
                 Some(client::NodeError::Refused(..)) => Outcome::Degraded as u8,
                 _ => UNREACHABLE,
             })

@@ -168,7 +168,7 @@ fn an_older_agent_and_a_forbidden_call_are_refusals() {
     let denied = |_| Err(Status::permission_denied("viewer may not fail over: it takes the role operator"));
     let script = Script { failover: Some(Arc::new(denied)), ..willing() };
     let (status, _, err) = run(&Fake::start(script), &["failover", "vi_1", "--yes"]);
-    assert_eq!(status, Some(1));
+    assert_eq!(status, Some(2));
     assert!(err.contains("it takes the role operator"), "{err}");
 }
 
