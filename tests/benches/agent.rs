@@ -29,13 +29,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// The agent that is measured is the release one, freshly built, unless one is named.
+/// The programs that are measured are the release ones, freshly built, unless one is named.
 fn build_agent() -> anyhow::Result<()> {
     if std::env::var_os(hacluster_lab::agent::BINARY_VARIABLE).is_some() {
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(["build", "--release", "--package", "hacluster-agent"]).status()?;
-    anyhow::ensure!(status.success(), "cargo could not build the agent");
+    let status = Command::new(cargo)
+        .args(["build", "--release", "--package", "hacluster-agent", "--package", "haclusterctl"])
+        .status()?;
+    anyhow::ensure!(status.success(), "cargo could not build them");
     Ok(())
 }

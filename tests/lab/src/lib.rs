@@ -24,13 +24,16 @@
 //! | [`topology`] | hosts and networks as data |
 //! | [`lab`], [`node`], [`netns`] | the running thing: build, cut, isolate, restore, tear down |
 //! | [`process`] | programs on a host: log kept, always reaped, never left behind |
-//! | [`agent`], [`peer`] | our daemon; keepalived and FRR where installed |
+//! | [`agent`], [`ctl`], [`peer`] | our programs; keepalived and FRR where installed |
+//! | [`fleet`] | agents that know each other: certificates, peers, operators |
 //! | [`capture`], [`packet`], [`probe`] | what was on the wire; what a client saw |
 //! | [`wait`], [`diagnose`] | conditions instead of sleeps; what everything looked like when it failed |
 
 pub mod agent;
 pub mod capture;
+pub mod ctl;
 pub mod diagnose;
+pub mod fleet;
 pub mod lab;
 mod link;
 pub mod netns;
@@ -45,6 +48,8 @@ pub mod wait;
 
 pub use agent::{Absent, Agent};
 pub use capture::Capture;
+pub use ctl::Ctl;
+pub use fleet::Fleet;
 pub use lab::Lab;
 pub use netns::Namespace;
 pub use node::Host;

@@ -52,8 +52,10 @@ struct PlayArguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Which {
+    Pair,
     DualMaster,
     Ring,
+    DualNic,
     All,
 }
 

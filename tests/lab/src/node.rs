@@ -5,15 +5,21 @@ use crate::{
     netns::Namespace,
     process::{Process, lock},
     topology::{Cidr, NodeSpec},
+    wait::LIMIT,
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use hacluster_net::netlink::{Link, Requests};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use std::{
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::Command,
-    sync::{Arc, Mutex},
+    process::{Command, Output, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
 };
 
 /// An address on an interface of a host.
@@ -129,6 +135,27 @@ impl Host {
         Ok(process)
     }
 
+    /// Runs `command` inside the host to its end, and gives what it said. One that takes longer than
+    /// [`LIMIT`] is killed, and that is an error.
+    pub fn run(&self, mut command: Command) -> Result<Output> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = format!("cannot start {program}");
+        let child = self.namespace.run(move || command.spawn().context(started))?;
+        let pid = Pid::from_raw(i32::try_from(child.id()).context("a pid beyond i32")?);
+        let (report, output) = mpsc::channel();
+        let waiter = thread::spawn(move || report.send(child.wait_with_output()));
+        match output.recv_timeout(LIMIT) {
+            Ok(output) => output.with_context(|| format!("cannot wait for {program}")),
+            Err(_) => {
+                // Still ours: the waiter has not reaped it.
+                let _ = kill(pid, Signal::SIGKILL);
+                let _ = waiter.join();
+                bail!("{program} on {} did not end within {} s", self.name, LIMIT.as_secs())
+            }
+        }
+    }
+
     /// Every program started on this host, ended ones too, in order.
     pub fn processes(&self) -> Vec<Process> {
         lock(&self.processes).clone()
@@ -168,6 +195,16 @@ impl Host {
         self.on_ports(|requests, cable| Ok(requests.set_down(&cable.port)?))
     }
 
+    /// Pulls the cable to `network` alone.
+    pub fn cut_from(&self, network: &str) -> Result<()> {
+        self.on_ports_of(network, |requests, cable| Ok(requests.set_down(&cable.port)?))
+    }
+
+    /// Takes the cable off `network` alone, its carrier kept.
+    pub fn isolate_from(&self, network: &str) -> Result<()> {
+        self.on_ports_of(network, |requests, cable| Ok(requests.set_master(&cable.port, None)?))
+    }
+
     /// Takes all cables off their networks but keeps the carrier: a partition nobody is told about.
     pub fn isolate(&self) -> Result<()> {
         self.on_ports(|requests, cable| Ok(requests.set_master(&cable.port, None)?))
@@ -178,7 +215,8 @@ impl Host {
         self.on_ports(|requests, cable| link::set_multicast_flood(requests, &cable.port, false))
     }
 
-    /// Undoes [`cut`](Self::cut), [`isolate`](Self::isolate) and [`deafen`](Self::deafen).
+    /// Undoes [`cut`](Self::cut), [`isolate`](Self::isolate), their like for one network, and
+    /// [`deafen`](Self::deafen).
     pub fn restore(&self) -> Result<()> {
         self.on_ports(|requests, cable| {
             requests.set_master(&cable.port, Some(&cable.network))?;
@@ -228,7 +266,17 @@ impl Host {
     }
 
     fn on_ports(&self, job: fn(&mut Requests, &Cable) -> Result<()>) -> Result<()> {
-        let cables = self.cables.clone();
+        self.on_cables(self.cables.clone(), job)
+    }
+
+    fn on_ports_of(&self, network: &str, job: fn(&mut Requests, &Cable) -> Result<()>) -> Result<()> {
+        let mut cables = self.cables.clone();
+        cables.retain(|cable| cable.network == network);
+        ensure!(!cables.is_empty(), "{} is on no network called {network}", self.name);
+        self.on_cables(cables, job)
+    }
+
+    fn on_cables(&self, cables: Vec<Cable>, job: fn(&mut Requests, &Cable) -> Result<()>) -> Result<()> {
         self.switch_netlink(move |requests| cables.iter().try_for_each(|cable| job(requests, cable)))
     }
 

@@ -207,6 +207,34 @@ impl Report {
         gaps.max_by_key(|gap| gap.length)
     }
 
+    /// The longest time for which pings went unanswered: from the sending of the last answered one
+    /// before to that of the first answered one after; `None` when none was missed. The client's own
+    /// lateness in hearing answers does not count.
+    pub fn longest_outage(&self) -> Option<Duration> {
+        let mut longest = None;
+        let mut last_good = self.pings.first()?.sent;
+        let mut missed = false;
+        for ping in &self.pings {
+            if ping.is_missed() {
+                missed = true;
+                continue;
+            }
+            if std::mem::take(&mut missed) {
+                longest = longest.max(Some(ping.sent - last_good));
+            }
+            last_good = ping.sent;
+        }
+        // Those at the end never were answered, as far as anyone can tell.
+        let end = self.pings.last().filter(|_| missed).map(|last| last.sent - last_good);
+        longest.max(end)
+    }
+
+    /// What it saw from `from` until `to`.
+    pub fn between(&self, from: Instant, to: Instant) -> Self {
+        let within = |ping: &&Ping| ping.sent >= from && ping.sent <= to;
+        Self { pings: self.pings.iter().filter(within).copied().collect(), every: self.every }
+    }
+
     /// A picture of `width` characters, time from left to right: `#` answered, `.` missed.
     ///
     /// One missed ping marks its place: a short gap shall not vanish in a long picture.
@@ -240,6 +268,22 @@ mod tests {
         let report = report(&[true, true, false, false, false, true, true]);
         assert_eq!(report.longest_gap().unwrap().length, Duration::from_millis(40));
         assert_eq!(report.missed(), 3);
+    }
+
+    #[test]
+    fn an_outage_is_measured_by_what_was_sent() {
+        let outage = |answered: &[bool]| report(answered).longest_outage().map(|length| length.as_millis());
+        assert_eq!(outage(&[true, true, true]), None);
+        assert_eq!(outage(&[true, false, true, true, false, false, true]), Some(30));
+        assert_eq!(outage(&[true, true, false, false]), Some(20));
+        assert_eq!(outage(&[]), None);
+        let late = {
+            let mut report = report(&[true, true, true]);
+            report.pings[1].answered = Some(report.pings[1].sent + LATE / 2);
+            report
+        };
+        assert_eq!(late.longest_outage(), None);
+        assert_eq!(late.between(late.pings[1].sent, late.pings[1].sent).pings.len(), 1);
     }
 
     #[test]

@@ -10,18 +10,23 @@
 //! is asserted: the table says which aims are met. A program that is absent leaves its column empty.
 
 mod config;
+mod control;
 mod daemon;
+mod duo;
 mod events;
 mod files;
 mod flood;
 mod heal;
+mod moves;
 mod receive;
 mod recorder;
 mod report;
 mod restart;
 mod scale;
 mod stand;
+mod stand_ins;
 mod stats;
+mod stops;
 mod takeover;
 mod usage;
 mod voice;
@@ -34,7 +39,7 @@ use std::fmt::Write as _;
 /// A group of benchmarks: its name, what it is, and how it is run.
 type Group = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 11] = [
     ("takeover", takeover::run),
     ("scale", scale::run),
     ("receive", receive::run),
@@ -43,6 +48,9 @@ const GROUPS: [Group; 8] = [
     ("flood", flood::run),
     ("heal", heal::run),
     ("files", files::run),
+    ("move", moves::run),
+    ("stop", stops::run),
+    ("control", control::run),
 ];
 
 /// What every group needs to know.

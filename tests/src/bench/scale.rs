@@ -46,8 +46,8 @@ struct Scale {
 /// By how much the time between two adverts of one router differs from the interval, in ms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Lateness {
-    p50: f64,
-    p99: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
     pub(super) max: f64,
 }
 
@@ -112,7 +112,7 @@ fn one(bench: &Bench, kind: Kind, count: usize) -> Result<Scale> {
     let config = config::text(&config::many(count, 254));
     let begin = now_ns();
     let daemon = bench.daemons.start(kind, stand.node()?, &config)?;
-    let all_rule = all_rule(&stand.recorder, count)?;
+    let all_rule = all_rule_of(&stand.recorder, count)?;
     let start_cpu_ms = cpu_us(&daemon)? / 1e3 / count as f64;
     let mut scale = Scale {
         start_ms: ms_between(begin, all_rule) - PROTOCOL_WAIT_MS,
@@ -138,13 +138,13 @@ fn one(bench: &Bench, kind: Kind, count: usize) -> Result<Scale> {
 fn realtime(bench: &Bench, kind: Kind, config: &str, window: Duration) -> Result<Option<Lateness>> {
     let stand = Stand::new(interfaces(LOADED))?;
     let daemon = bench.daemons.start_realtime(kind, stand.node()?, config)?;
-    all_rule(&stand.recorder, LOADED)?;
+    all_rule_of(&stand.recorder, LOADED)?;
     thread::sleep(AFTER_ANNOUNCEMENTS);
     under_load(&stand, &daemon, window)
 }
 
 /// When the last of `count` virtual routers first spoke.
-fn all_rule(recorder: &Recorder, count: usize) -> Result<u64> {
+pub(super) fn all_rule_of(recorder: &Recorder, count: usize) -> Result<u64> {
     let mut seen = HashSet::new();
     let mut looked_at = 0;
     let mut last = 0;

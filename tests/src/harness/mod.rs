@@ -1,5 +1,6 @@
 //! What tests with real agents share: trials that are skipped by name, agents on hosts of the lab,
-//! configurations, forged packets, and waiting for what was held, logged or sent.
+//! configurations, forged packets, agents as a cluster with operators and strangers, and waiting for
+//! what was held, logged or sent.
 //!
 //! ```text
 //!   main ── Suite::enter ── Suite::trial(name, body)*  ── Suite::run
@@ -9,18 +10,24 @@
 //!
 //! Contract: nothing here measures speed. Limits end a test that cannot pass.
 
+mod cluster;
 mod config;
 mod forge;
 mod running;
+mod strangers;
 mod suite;
+mod vigil;
 mod wire;
 
+pub use cluster::{CONTROL, Cluster, LAN, SIDE, Said, trio};
 pub use config::Instance;
 pub use forge::Forger;
 pub use running::{
     Entry, Running, add_virtual, entries, free, hold, left_alone, remove_address, settle_first, topology_of,
 };
+pub use strangers::{Stranger, Validity};
 pub use suite::{Skip, Suite};
+pub use vigil::{Holders, Vigil};
 pub use wire::Wire;
 
 use hacluster_lab::Topology;

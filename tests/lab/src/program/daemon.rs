@@ -48,7 +48,7 @@ impl Daemon {
     }
 }
 
-/// Builds the agent with the cargo that runs us, into the same target folder. Nothing is built when
+/// Builds agent and haclusterctl with the cargo that runs us, into the same target folder. Nothing is built when
 /// we were not started by cargo, or the user has named a binary.
 fn build() -> Result<()> {
     let (Some(cargo), Some(package)) = (env::var_os("CARGO"), env::var_os("CARGO_MANIFEST_DIR")) else {
@@ -59,15 +59,17 @@ fn build() -> Result<()> {
     }
     let manifest = PathBuf::from(package).join("Cargo.toml");
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "hacluster-agent", "--manifest-path"]).arg(manifest);
+    command
+        .args(["build", "--package", "hacluster-agent", "--package", "haclusterctl", "--manifest-path"])
+        .arg(manifest);
     let program = env::current_exe().unwrap_or_default();
     if program.parent().is_some_and(|folder| folder.ends_with("release")) {
         command.arg("--release");
     }
-    eprintln!("building hacluster-agent (cargo build -p hacluster-agent)");
+    eprintln!("building hacluster-agent and haclusterctl (cargo build -p hacluster-agent -p haclusterctl)");
     let status = command.status().context("cannot run cargo")?;
     if !status.success() {
-        bail!("hacluster-agent does not build; see above");
+        bail!("they do not build; see above");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The program around the library: what to play, with which daemon, and how it is told.
 
+mod cluster;
 pub(crate) mod daemon;
 pub(crate) mod narrate;
 pub(crate) mod play;

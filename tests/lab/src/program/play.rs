@@ -1,13 +1,15 @@
-//! Playing a scenario: build, elect, cut a node off, restore it, stop its daemon.
+//! Playing a scenario: build, elect, cut a node off, restore it, stop its daemon; then, with agents,
+//! ask all of them and move an address on purpose.
 
 use super::{
+    cluster,
     daemon::Daemon,
     narrate::{BAR_WIDTH, Narrator, span},
-    scenario::{CLIENT, NETWORK, Router, Scenario},
+    scenario::{CLIENT, Gone, NETWORK, Node, Router, Scenario},
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hacluster_lab::{
-    Capture, LIMIT, Lab, Privilege, Probe,
+    Capture, Fleet, Host, LIMIT, Lab, Privilege, Probe,
     capture::Seen,
     diagnose,
     packet::Advert,
@@ -22,6 +24,8 @@ use std::{
 
 /// The client's pings: often enough to measure a gap, seldom enough for a busy laptop.
 const PING_EVERY: Duration = Duration::from_millis(5);
+/// During a move that nobody shall notice.
+pub(super) const PING_FAST: Duration = Duration::from_millis(1);
 /// Pings before and after an event, so that the bar shows what is normal.
 const PINGS_AROUND: usize = 100;
 /// A lab that is kept waits for Ctrl-C; nobody looks at it for longer.
@@ -46,14 +50,19 @@ impl Play<'_> {
         let lab = Lab::new(self.scenario.topology())?;
         let hosts: Vec<_> = lab.hosts().iter().map(|host| host.name()).collect();
         let took = span(start.elapsed());
-        self.narrator.event("built", format_args!("{} on one network, in {took}", hosts.join(", ")));
+        let on = if self.scenario.networks.len() == 1 { "one network" } else { "two networks" };
+        self.narrator.event("built", format_args!("{} on {on}, in {took}", hosts.join(", ")));
         let whose = match self.privilege {
             Privilege::Root => "as root, in network namespaces",
             Privilege::UserNamespace => "without root, in a user namespace",
         };
         self.narrator.event("", whose);
         let capture = lab.capture(NETWORK)?;
-        let stage = Stage { play: self, lab: &lab, capture: &capture };
+        let fleet = match self.daemon {
+            Daemon::Agent(_) => Some(cluster::found(&lab, self.scenario)?),
+            Daemon::Keepalived(_) => None,
+        };
+        let stage = Stage { play: self, lab: &lab, capture: &capture, fleet };
         let outcome = stage.acts().map_err(|error| {
             if error.is::<Interrupted>() {
                 return error;
@@ -71,10 +80,12 @@ impl Play<'_> {
 
 /// A play on its running lab.
 #[derive(Debug)]
-struct Stage<'a> {
+pub(super) struct Stage<'a> {
     play: &'a Play<'a>,
-    lab: &'a Lab,
+    pub(super) lab: &'a Lab,
     capture: &'a Capture,
+    /// What makes the agents a cluster.
+    pub(super) fleet: Option<Fleet>,
 }
 
 impl<'a> Deref for Stage<'a> {
@@ -90,48 +101,56 @@ impl Stage<'_> {
         self.elect()?;
         let name = self.scenario.cut;
         let host = self.lab.host(name)?;
-        self.act("cut", &format!("{name}: its cable is pulled"), Some(name), || host.cut())?;
-        self.act("restored", &format!("{name}: its cable is plugged in"), None, || host.restore())?;
-        if self.keep {
+        let cut = format!("{name}: its cable is pulled");
+        self.act("cut", &cut, Gone::CutOff(name), || host.cut_from(NETWORK))?;
+        let restored = format!("{name}: its cable is plugged in");
+        self.act("restored", &restored, Gone::Nobody, || host.restore())?;
+        if self.fleet.is_none() && self.keep {
             return self.keep();
         }
-        let what = format!("{name}: {} is asked to end", self.daemon.name());
-        self.act("stopped", &what, Some(name), || {
+        let stopped = format!("{name}: {} is asked to end", self.daemon.name());
+        self.act("stopped", &stopped, Gone::Stopped(name), || {
             host.processes().iter().try_for_each(|process| process.signal(Signal::SIGTERM))
         })?;
-        self.end()
+        let Some(fleet) = &self.fleet else { return self.end() };
+        let node = self.scenario.nodes.iter().find(|node| node.name == name).context("no such node")?;
+        let started = format!("{name}: {} again", self.daemon.name());
+        self.act("started", &started, Gone::Nobody, || self.start(node))?;
+        self.moves(fleet)?;
+        if self.keep { self.keep() } else { self.end() }
     }
 
     fn elect(&self) -> Result<()> {
         let start = Instant::now();
-        for node in self.scenario.nodes {
-            self.daemon.start(self.lab.host(node.name)?, node.config)?;
-        }
+        self.scenario.nodes.iter().try_for_each(|node| self.start(node))?;
         let count = self.scenario.nodes.len();
         self.narrator.event("started", format_args!("{} on {count} nodes", self.daemon.name()));
-        self.as_configured(None)?;
+        self.as_configured(Gone::Nobody)?;
         let took = span(start.elapsed());
         self.narrator.event("elected", format_args!("every virtual router has its master after {took}"));
         self.table()
     }
 
+    fn start(&self, node: &Node) -> Result<()> {
+        let host = self.lab.host(node.name)?;
+        match &self.fleet {
+            Some(fleet) => fleet.start_with(host, node.config, &cluster::agent_toml(fleet, node)),
+            None => self.daemon.start(host, node.config),
+        }
+        .map(drop)
+    }
+
     /// Does something to a node while the client pings, waits until all is well, and tells what was
-    /// seen. From then on `gone` is the node that can be master of nothing.
-    fn act(
-        &self,
-        verb: &str,
-        what: &str,
-        gone: Option<&str>,
-        deed: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+    /// seen. From then on `gone` says who can be master of what.
+    fn act(&self, verb: &str, what: &str, gone: Gone, deed: impl FnOnce() -> Result<()>) -> Result<()> {
         let router = self.scenario.watched();
-        let probe = self.client(router)?;
+        let probe = self.client(router, PING_EVERY)?;
         self.narrator.event(verb, what);
         let start = Instant::now();
         deed()?;
         self.as_configured(gone)?;
         let took = span(start.elapsed());
-        let holder = if gone == Some(router.master) { router.backup } else { router.master };
+        let holder = router.holder(gone);
         self.heard(&probe, holder)?;
         self.narrator.event("moved", format_args!("{} is on {holder}, {took} later", router.address));
         self.tell_wire(router);
@@ -139,23 +158,24 @@ impl Stage<'_> {
         self.table()
     }
 
-    /// Waits until every virtual router is on its master, or on its backup where that is `gone`.
-    fn as_configured(&self, gone: Option<&str>) -> Result<()> {
-        for router in self.scenario.routers {
-            let holder = if gone == Some(router.master) { router.backup } else { router.master };
-            let what = format!("{} ({}) on {holder} and on no other node", router.address, router.name);
-            self.narrator.while_waiting(&what, || {
-                wait_until(&what, LIMIT, || {
-                    self.daemons_run(gone)?;
-                    Ok((self.holders(router)? == [holder]).then_some(()))
-                })
-            })?;
-        }
-        Ok(())
+    /// Waits until every virtual router is where it should be while `gone` is so.
+    fn as_configured(&self, gone: Gone) -> Result<()> {
+        self.scenario.routers.iter().try_for_each(|router| self.alone_on(router, router.holder(gone), gone))
+    }
+
+    /// Waits until the address of `router` is on `holder` and nowhere else.
+    pub(super) fn alone_on(&self, router: &Router, holder: &str, gone: Gone) -> Result<()> {
+        let what = format!("{} ({}) on {holder} and on no other node", router.address, router.name);
+        self.narrator.while_waiting(&what, || {
+            wait_until(&what, LIMIT, || {
+                self.daemons_run(gone)?;
+                Ok((self.holders(router)? == [holder]).then_some(()))
+            })
+        })
     }
 
     /// Waits until the client has heard from `holder`, and a little longer for the picture.
-    fn heard(&self, probe: &Probe, holder: &str) -> Result<()> {
+    pub(super) fn heard(&self, probe: &Probe, holder: &str) -> Result<()> {
         let since = Instant::now();
         let what = format!("the client to hear {holder}");
         self.narrator.while_waiting(&what, || wait_for(&what, LIMIT, || probe.answered_since(since)))?;
@@ -163,8 +183,9 @@ impl Stage<'_> {
         wait_for("more pings", LIMIT, || probe.report().pings.len() >= seen + PINGS_AROUND)
     }
 
-    fn client(&self, router: &Router) -> Result<Probe> {
-        let probe = Probe::start(self.lab.host(CLIENT)?, router.address, PING_EVERY)?;
+    /// A client that hears the virtual router, and has for a while.
+    pub(super) fn client(&self, router: &Router, every: Duration) -> Result<Probe> {
+        let probe = Probe::start(self.lab.host(CLIENT)?, router.address, every)?;
         let since = Instant::now();
         let what = format!("answers from {}", router.address);
         self.narrator.while_waiting(&what, || {
@@ -175,9 +196,11 @@ impl Stage<'_> {
         Ok(probe)
     }
 
-    fn tell_client(&self, report: &Report) {
-        let gap = report.longest_gap().map_or(Duration::ZERO, |gap| gap.length);
-        let silence = if report.missed() == 0 { "no gap".to_owned() } else { format!("gap {}", span(gap)) };
+    pub(super) fn tell_client(&self, report: &Report) {
+        let silence = match report.longest_outage() {
+            Some(outage) => format!("gap {}", span(outage)),
+            None => "no gap".to_owned(),
+        };
         self.narrator.event("client", report.bar(BAR_WIDTH));
         self.narrator.event(
             "",
@@ -191,7 +214,7 @@ impl Stage<'_> {
     }
 
     /// What was on the wire: the old master's last advert, the new one's first.
-    fn tell_wire(&self, router: &Router) {
+    pub(super) fn tell_wire(&self, router: &Router) {
         let mut adverts = self.capture.adverts();
         adverts.retain(|advert| advert.packet.vrid == router.vrid);
         let change = adverts.windows(2).rev().find(|pair| pair[0].host != pair[1].host);
@@ -237,17 +260,21 @@ impl Stage<'_> {
         let host = self.lab.host(node)?;
         Ok(if !host.processes().iter().any(|process| process.is_running()) {
             "stopped"
-        } else if !host.is_running(self.scenario.interface)? {
+        } else if !host.is_running(self.scenario.interface(node))? {
             "cut off"
         } else {
             "Backup"
         })
     }
 
-    /// Fails when a daemon has ended that should run.
-    fn daemons_run(&self, gone: Option<&str>) -> Result<()> {
-        let hosts = self.lab.hosts().iter().filter(|host| gone != Some(host.name()));
-        for process in hosts.flat_map(|host| host.processes()) {
+    /// Fails when a daemon has ended that should run: on each node the latest, on one that stopped none.
+    fn daemons_run(&self, gone: Gone) -> Result<()> {
+        let hosts = self
+            .lab
+            .hosts()
+            .iter()
+            .filter(|host| !matches!(gone, Gone::Stopped(node) if node == host.name()));
+        for process in hosts.filter_map(|host| host.processes().pop()) {
             if let Some(status) = process.status()? {
                 bail!("{} has ended: {status}", process.name());
             }
@@ -276,18 +303,15 @@ impl Stage<'_> {
     fn keep(&self) -> Result<()> {
         let file = self.lab.directory().join("packets.pcap");
         self.capture.write_pcap(&file).context("cannot keep the packets")?;
-        let own = std::process::id();
-        let user = match self.privilege {
-            Privilege::Root => String::new(),
-            Privilege::UserNamespace => format!("--target {own} --user --preserve-credentials "),
-        };
         self.narrator.line("It stays up until Ctrl-C. To look inside, from another terminal:");
         for host in self.lab.hosts() {
-            let enter = format!("nsenter {user}--net={}", host.namespace().path().display());
-            self.narrator.line(format_args!("  {:8} {enter} ip -brief address", host.name()));
+            self.narrator.line(format_args!("  {:8} {} ip -brief address", host.name(), self.enter(host)));
         }
         self.narrator.line(format_args!("  files    {}", self.lab.directory().display()));
         self.narrator.line(format_args!("  packets  tcpdump -nr {}\n", file.display()));
+        if let Some(fleet) = &self.fleet {
+            self.tell_commands(fleet)?;
+        }
         match wait_for("Ctrl-C", KEEP_LIMIT, || false) {
             // All waits are over now, so nothing is asked to end: the lab kills it.
             Err(error) if error.is::<Interrupted>() => {
@@ -299,6 +323,17 @@ impl Stage<'_> {
             }
             other => other,
         }
+    }
+
+    /// What to put before a command so that it runs on `host`.
+    pub(super) fn enter(&self, host: &Host) -> String {
+        let user = match self.privilege {
+            Privilege::Root => String::new(),
+            Privilege::UserNamespace => {
+                format!("--target {} --user --preserve-credentials ", std::process::id())
+            }
+        };
+        format!("nsenter {user}--net={}", host.namespace().path().display())
     }
 
     /// The nodes that have the virtual router's address, in the scenario's order.
