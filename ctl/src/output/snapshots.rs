@@ -265,8 +265,11 @@ fn one_router_for_programs() {
 
 #[test]
 fn a_name_nobody_has_may_be_on_a_dead_node() {
-    let usage = asked(vec![Sample::dead("node3")], None, &["VI_9"]).unwrap_err().0;
+    let alive = Sample::node("node1").router("VI_1", 191, Master, 201);
+    let usage = asked(vec![alive, Sample::dead("node3")], None, &["VI_9"]).unwrap_err().0;
     assert!(usage.contains("node3 did not answer"), "{usage}");
+    let dead = asked(vec![Sample::dead("node3")], None, &["VI_9"]).unwrap();
+    assert_eq!(dead.health, "unreachable", "not wrong usage: nobody knows");
 }
 
 fn told(node: &str, seconds: i64, to: v1::State, kind: ReasonKind, text: &str) -> NodeEvent {

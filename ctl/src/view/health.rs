@@ -52,7 +52,11 @@ fn finding(node: &Node, kind: &'static str, text: String, mend: String) -> Findi
 
 fn unreachable(node: &Node) -> Finding {
     let error = node.error.as_deref().unwrap_or("no answer");
-    let text = format!("{} ({}) cannot be asked: {error}", node.name, node.address);
+    // What TLS says names node and address already.
+    let text = match error.strip_prefix(&format!("{} at {} ", node.name, node.address)) {
+        Some(rest) => format!("{} ({}) {rest}", node.name, node.address),
+        None => format!("{} ({}) cannot be asked: {error}", node.name, node.address),
+    };
     let mend = "its virtual routers may well run; the other nodes say whom they hear".to_owned();
     finding(node, "node_unreachable", text, mend)
 }

@@ -85,7 +85,8 @@ impl Status {
             nodes.push(node);
         }
         let mut groups = group::group(routers);
-        if !named.is_empty() {
+        // Where nobody answers no name can be wrong.
+        if !named.is_empty() && nodes.iter().any(|node| node.reachable) {
             let wanted = named.iter().map(|typed| group::find(typed, &groups, &nodes));
             let wanted = wanted.collect::<Result<Vec<usize>, _>>()?;
             let mut number = 0..;

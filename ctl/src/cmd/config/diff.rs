@@ -62,8 +62,12 @@ pub(in crate::cmd) async fn run(place: &Place, args: &DiffArgs) -> anyhow::Resul
         let (from, to) = (read(Path::new(from))?, read(Path::new(to))?);
         return show(&changes(&from, &to, Config::clone), false, args.output);
     }
-    let cluster = Cluster::of(place)?;
+    let mut cluster = Cluster::of(place)?;
     let sides: Vec<Side> = sides.map(|typed| Side::of(typed, Some(&cluster))).collect::<Result<_, _>>()?;
+    if sides.len() == 2 {
+        let named = |name: &String| sides.contains(&Side::Node(name.clone()));
+        cluster.members.retain(|member| named(&member.name));
+    }
     let mut running = Running::of(&cluster, place).await?;
     let found = match &sides[..] {
         [] if cluster.is_local() => {
@@ -71,7 +75,10 @@ pub(in crate::cmd) async fn run(place: &Place, args: &DiffArgs) -> anyhow::Resul
             let path = node.path.clone();
             steps(&node, &read(&path)?)
         }
-        [] => running.against_the_first(),
+        [] => {
+            anyhow::ensure!(running.named.len() > 1, running.too_few());
+            running.against_the_first()
+        }
         [Side::Node(name)] => {
             running.put_first(name)?;
             running.against_the_first()
@@ -134,6 +141,14 @@ impl Running {
     fn take_first(&mut self) -> anyhow::Result<Read> {
         anyhow::ensure!(!self.named.is_empty(), "no node answers");
         Ok(self.named.remove(0).1)
+    }
+
+    /// Why nothing can be compared.
+    fn too_few(&self) -> String {
+        let dead =
+            self.dead.iter().map(|(node, error)| format!("{}: {}", safe(node), safe(&error.to_string())));
+        let dead = dead.collect::<Vec<_>>().join("; ");
+        format!("fewer than two nodes answer, so there is nothing to compare. {dead}")
     }
 
     fn put_first(&mut self, name: &str) -> anyhow::Result<()> {
