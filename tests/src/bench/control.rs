@@ -25,8 +25,8 @@ const CROWD: usize = 200;
 const DEAD: usize = 20;
 /// Virtual routers of the agent that is read from.
 const ROUTERS: usize = 255;
-/// Between two reads: some hundred per second, as many clients would make.
-const READ_EVERY: Duration = Duration::from_millis(2);
+/// Between two reads: a little below what an agent allows one connection, 50 a second.
+const READ_EVERY: Duration = Duration::from_millis(25);
 /// The second burst of announcements is over by then.
 const AFTER_ANNOUNCEMENTS: Duration = Duration::from_millis(2_500);
 
