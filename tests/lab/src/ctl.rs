@@ -6,6 +6,7 @@ use crate::{
 };
 use anyhow::Result;
 use std::{
+    env,
     path::PathBuf,
     process::{Command, Output},
 };
@@ -20,13 +21,15 @@ pub struct Ctl {
 }
 
 impl Ctl {
-    /// The one built next to the agent that [`Agent::find`] finds.
+    /// The one beside the agent that [`Agent::find`] finds, else the one built next to this program.
     pub fn find() -> Result<Self, Absent> {
-        let binary = Agent::find()?.binary.with_file_name(BINARY);
-        match binary.is_file() {
-            true => Ok(Self { binary }),
-            false => Err(Absent(format!("{BINARY} is not built: cargo build -p {BINARY}"))),
-        }
+        let program = env::current_exe().unwrap_or_default();
+        let built = program.ancestors().skip(1).take(2).map(|folder| folder.join(BINARY));
+        let beside = Agent::find()?.binary.with_file_name(BINARY);
+        let found = std::iter::once(beside).chain(built).find(|file| file.is_file());
+        found
+            .map(|binary| Self { binary })
+            .ok_or_else(|| Absent(format!("{BINARY} is not built: cargo build -p {BINARY}")))
     }
 
     /// The command with `arguments`, not run yet. It reads no configuration of the machine's own.
