@@ -104,7 +104,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     let protocol = protocol::spawn(queues, &loaded.config.agent)?;
 
-    cluster.start(api.runtime(), notice_reader, &loaded.config);
+    cluster.start(&api, notice_reader, &loaded.config);
 
     let supervisor = Supervisor {
         args,

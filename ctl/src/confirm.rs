@@ -113,7 +113,8 @@ fn served(of: &Move, cast: &Cast<'_>) -> String {
     let addresses = addresses.replacen("all", "All", 1); // begins a sentence
     let (addresses, to, from) = (safe(&addresses), safe(of.new_master()), safe(of.former_master()));
     if overlap_ms >= 0.0 {
-        format!(" {addresses} {was} never unserved: {to} announced {it} {time} before {from} released {it}.")
+        let time = if overlap_ms == 0.0 { String::new() } else { format!("at least {time} ") };
+        format!(" {addresses} {was} never unserved: {to} announced {it} {time}before {from} released {it}.")
     } else {
         format!(
             " {addresses} {was} unserved for at most {time}: {from} released {it} before {to} announced {it}."

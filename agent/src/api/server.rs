@@ -6,6 +6,7 @@ use super::limits::{
 use super::link::{Guarded, Link};
 use super::listener::{Listener, Wanted};
 use super::roles::{Complaints, Gate};
+use super::tls::Keeper;
 use super::{Shared, peercred, services};
 use crate::event::EventSender;
 use anyhow::{Context, bail};
@@ -52,6 +53,7 @@ pub struct Api {
     path: PathBuf,
     wanted: watch::Sender<Wanted>,
     listening: watch::Receiver<Option<SocketAddr>>,
+    keeper: Arc<Keeper>,
 }
 
 impl Api {
@@ -79,7 +81,7 @@ impl Api {
         let (door, complaints) = (Arc::new(Door::default()), Complaints::new(events.clone()));
         let listener = Listener {
             wanted: configured,
-            keeper,
+            keeper: keeper.clone(),
             door: door.clone(),
             events,
             complaints: complaints.clone(),
@@ -89,7 +91,7 @@ impl Api {
         runtime.spawn(listener.run());
         runtime.spawn(accept(socket, door, sender));
         runtime.spawn(serve(Gate::new(services(shared), complaints), connections));
-        Ok(Self { runtime, path: path.to_owned(), wanted, listening })
+        Ok(Self { runtime, path: path.to_owned(), wanted, listening, keeper })
     }
 
     /// By which the configuration is put in force.
@@ -100,6 +102,11 @@ impl Api {
     /// Where it listens over TCP, if it does now.
     pub fn listening(&self) -> Option<SocketAddr> {
         *self.listening.borrow()
+    }
+
+    /// The identity of this node, for connections to peers.
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
     }
 
     /// Where the coordinator runs, too.

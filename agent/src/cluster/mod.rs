@@ -17,6 +17,7 @@ pub mod find;
 pub mod holds;
 pub mod judge;
 pub mod known;
+mod moments;
 mod moves;
 pub mod peers;
 pub mod plan;
@@ -29,7 +30,7 @@ mod ways;
 pub use moves::Wish;
 pub use rest::NodeOutcome;
 
-use crate::api::convert;
+use crate::api::{Api, Keeper, convert};
 use crate::board::Board;
 use crate::chronicle::RouterView;
 use crate::event::{Event, EventSender, Identity, Place, What};
@@ -39,7 +40,7 @@ use crate::orders::Orders;
 use crate::protocol::{Answer, Command, Notice, Refusal, Ticket};
 use hacluster_conf::model::Config;
 use hacluster_core::machine::Transition;
-use hacluster_proto::tls::Files;
+use hacluster_core::time::Instant as Monotonic;
 use hacluster_proto::v1;
 use holds::{Hold, Kept, Lead, Store};
 use peers::{OnChange, Peer, PeerChange, Target};
@@ -48,7 +49,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot};
 
@@ -73,7 +74,14 @@ struct Inner {
     answers: Mutex<BTreeMap<Ticket, oneshot::Sender<Result<Answer, Refusal>>>>,
     next_ticket: AtomicU64,
     transitions: broadcast::Sender<Told>,
-    runtime: OnceLock<Handle>,
+    ground: OnceLock<Ground>,
+}
+
+/// What it stands on once it runs.
+struct Ground {
+    runtime: Handle,
+    /// Our identity towards peers.
+    keeper: Arc<Keeper>,
 }
 
 impl fmt::Debug for Inner {
@@ -119,8 +127,8 @@ pub(crate) struct Ours {
 struct Told {
     place: Place,
     transition: Transition,
-    /// When it was told.
-    at: Instant,
+    /// When it was decided.
+    at: Monotonic,
 }
 
 /// Why a command brought no answer of the wished kind.
@@ -165,13 +173,15 @@ impl Cluster {
             answers: Mutex::default(),
             next_ticket: AtomicU64::new(1),
             transitions: broadcast::Sender::new(TRANSITIONS),
-            runtime: OnceLock::new(),
+            ground: OnceLock::new(),
         }))
     }
 
-    /// Begins to listen to the protocol thread and to the peers of `config`, on `runtime`.
-    pub fn start(&self, runtime: &Handle, notices: Receiver<Notice>, config: &Config) {
-        let _ = self.0.runtime.set(runtime.clone());
+    /// Begins to listen to the protocol thread and to the peers of `config`, on the runtime of `api` and
+    /// with its identity.
+    pub fn start(&self, api: &Api, notices: Receiver<Notice>, config: &Config) {
+        let runtime = api.runtime();
+        let _ = self.0.ground.set(Ground { runtime: runtime.clone(), keeper: api.keeper().clone() });
         runtime.spawn(self.clone().pump(notices));
         runtime.spawn(self.clone().keep_house());
         self.configure(config);
@@ -182,26 +192,20 @@ impl Cluster {
     pub fn configure(&self, config: &Config) {
         let own_name = config.global.router_id.clone().unwrap_or_else(|| self.0.host_name.clone());
         lock(&self.0.own_name).clone_from(&own_name);
-        let files = config.api.as_ref().map(|api| Files {
-            certificate: api.tls.certificate.clone(),
-            key: api.tls.key.clone(),
-            authority: api.tls.authority.clone(),
-            revoked: api.tls.revoked.clone(),
-        });
         let targets = config.peers.iter().map(|peer| Target {
             name: peer.name.clone(),
             address: peer.address.clone(),
-            files: files.clone(),
             own_name: own_name.clone(),
         });
-        let Some(runtime) = self.0.runtime.get() else { return };
+        let Some(Ground { runtime, keeper }) = self.0.ground.get() else { return };
         let _inside = runtime.enter();
         let mut peers = lock(&self.0.peers);
         let former = std::mem::take(&mut *peers);
         for target in targets {
             let same = former.get(&target.name).filter(|peer| peer.target == target).cloned();
             let name = target.name.clone();
-            peers.insert(name, same.unwrap_or_else(|| Arc::new(Peer::start(target, self.on_peer()))));
+            let start = || Arc::new(Peer::start(target, keeper.clone(), self.on_peer()));
+            peers.insert(name, same.unwrap_or_else(start));
         }
         drop(peers);
         self.0.store.kept().keep_only(|place| {

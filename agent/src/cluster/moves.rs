@@ -12,11 +12,12 @@
 
 use super::holds::{Hold, HoldKind};
 use super::judge::{self, all_against, best_first, objection};
+use super::moments::{TookOver, not_before};
 use super::peers::{bounded, words};
 use super::plan::{PeerView, lead_priority};
 use super::{Cluster, NoAnswer, Ours, Told};
 use crate::protocol::Command;
-use hacluster_core::machine::StateKind;
+use hacluster_core::machine::{Reason, StateKind};
 use hacluster_proto::v1::peer_client::PeerClient;
 use hacluster_proto::v1::{self, MoveOutcome as Outcome, ObjectionKind, StepKind};
 use std::net::Ipv4Addr;
@@ -92,6 +93,13 @@ impl Course {
         self.answer.to_node = to.to_owned();
         self
     }
+}
+
+/// Our machine rules no more.
+#[derive(Clone, Copy, Debug)]
+struct Gave {
+    /// Because it heard the successor; not before then.
+    to_successor: Option<Instant>,
 }
 
 /// What became of asking one candidate.
@@ -245,24 +253,24 @@ impl Cluster {
         let request = self.take_over_request(ours, candidate, wish, after);
         let call = async |request| client.take_over(request).await;
         let answer = bounded(TAKE_OVER_MAX, request, call).await;
+        let answered = Instant::now();
         if let Ok(v1::TakeOverResponse { rules: false, candidate: told, .. }) = &answer {
             self.take_back(ours, after, course).await;
             let told = told.clone().unwrap_or_default();
             return Attempt::Declined(v1::Candidate { node: node.clone(), fit: false, ..told });
         }
+        let gave = self.gave_way(ours, to, &mut transitions).await;
+        let released = gave.and_then(|gave| gave.to_successor);
         if let Ok(answer) = &answer {
-            let after = |span: Option<prost_types::Duration>| {
-                asked + span.and_then(|span| Duration::try_from(span).ok()).unwrap_or_default()
-            };
-            course.step_at(after(answer.announced_after), StepKind::Announced, format!("{node} announced"));
-            course.step_at(
-                after(answer.advertised_after),
-                StepKind::Advertised,
-                format!("{node} advertised"),
-            );
+            let took_over = TookOver::of(answer, asked, answered);
+            let took_over = released.map_or(took_over, |at| took_over.heard_by(at));
+            course.step_at(took_over.announced, StepKind::Announced, format!("{node} announced"));
+            course.step_at(took_over.advertised, StepKind::Advertised, format!("{node} advertised"));
         }
-        if let Some(at) = self.gave_way(ours, &mut transitions).await {
-            course.step_at(at, StepKind::Released, format!("{} released", self.name()));
+        if gave.is_some() {
+            if let Some(at) = released {
+                course.step_at(at, StepKind::Released, format!("{} released", self.name()));
+            }
             return Attempt::Moved;
         }
         let stepped = self.undo(ours, client, after, course).await;
@@ -325,13 +333,20 @@ impl Cluster {
         course.step(StepKind::TakenBack, "taken back");
     }
 
-    /// When our machine gave way, now or soon; `None` when it does not.
-    async fn gave_way(&self, ours: &Ours, transitions: &mut broadcast::Receiver<Told>) -> Option<Instant> {
+    /// How our machine gave way to `to`, now or soon; `None` when it does not.
+    async fn gave_way(
+        &self,
+        ours: &Ours,
+        to: Ipv4Addr,
+        transitions: &mut broadcast::Receiver<Told>,
+    ) -> Option<Gave> {
         let left = async {
             loop {
                 match transitions.recv().await {
                     Ok(told) if told.place == ours.place && told.transition.from == StateKind::Master => {
-                        return Some(told.at);
+                        let expected =
+                            matches!(told.transition.reason, Reason::GaveAway(heard) if heard.sender == to);
+                        return Some(Gave { to_successor: expected.then(|| not_before(told.at)) });
                     }
                     // Of others; or some were lost, perhaps ours: see below.
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
@@ -343,7 +358,7 @@ impl Cluster {
             return left;
         }
         let now = self.at(&ours.place)?.now;
-        (now.state() == v1::State::Backup).then(Instant::now)
+        (now.state() == v1::State::Backup).then_some(Gave { to_successor: None })
     }
 }
 

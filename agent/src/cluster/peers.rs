@@ -3,14 +3,16 @@
 //! ```text
 //!   connect (TLS) --> Read.Watch ---> Known: the peer's routers, as they change
 //!       ^        `--> Peer.Ping, each second ---> alive, clock offset
-//!       `---- lost: wait 100 ms .. 5 s ----'
+//!       `---- lost: wait 100 ms .. 5 s ----'     files of certificates changed: a new connection,
+//!                                                 and only that one goes on
 //! ```
 //!
 //! Contract: losing a peer changes nothing in VRRP; the agent then only knows less. Every wait has a
 //! limit, what a peer tells is bounded and believed for choosing only.
 
 use super::known::Known;
-use hacluster_proto::tls::{self, ClientTls, Files};
+use crate::api::Keeper;
+use hacluster_proto::tls::{self, ClientTls};
 use hacluster_proto::v1::{self, peer_client::PeerClient, read_client::ReadClient};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,6 +22,10 @@ use tonic::{Request, Status, Streaming};
 
 /// How long a connection may take to come up.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// How long after a start the files of the certificates may not have been looked at yet.
+const IDENTITY_MAX: Duration = Duration::from_secs(3);
+/// How often we look whether they are there, or changed.
+const IDENTITY_LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How long a peer may take to begin an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// A peer is asked this often whether it is there.
@@ -27,15 +33,13 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// Waits between attempts, doubled from the first to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// Whom to connect to, and as whom.
+/// Whom to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Name of the peer.
     pub name: String,
     /// Where it listens, `host:port`.
     pub address: String,
-    /// Our identity; without one there is no connection.
-    pub files: Option<Files>,
     /// Name of this node.
     pub own_name: String,
 }
@@ -85,13 +89,13 @@ struct Link {
 }
 
 impl Peer {
-    /// Begins to keep up a connection to `target`; needs a runtime.
-    pub fn start(target: Target, on_change: OnChange) -> Self {
+    /// Begins to keep up a connection to `target` with the identity that `keeper` has; needs a runtime.
+    pub fn start(target: Target, keeper: Arc<Keeper>, on_change: OnChange) -> Self {
         let error = "not connected yet".to_owned();
         let since = SystemTime::now();
         let link = Link { channel: None, since, clock: None, error, known: Known::default() };
         let state = Arc::new(Mutex::new(link));
-        let task = tokio::spawn(keep_up(target.clone(), state.clone(), on_change)).abort_handle();
+        let task = tokio::spawn(keep_up(target.clone(), keeper, state.clone(), on_change)).abort_handle();
         Self { target, state, task }
     }
 
@@ -145,11 +149,13 @@ fn signed(nanos: i64) -> prost_types::Duration {
 }
 
 /// Connects, listens until the connection is lost, waits, and so on.
-async fn keep_up(target: Target, state: Arc<Mutex<Link>>, on_change: OnChange) {
+async fn keep_up(target: Target, keeper: Arc<Keeper>, state: Arc<Mutex<Link>>, on_change: OnChange) {
     let mut wait = BACKOFF.0;
     loop {
-        let error = match session(&target, &state, &on_change).await {
-            Ok(lost) => {
+        let error = match session(&target, &keeper, &state, &on_change).await {
+            // The connection at hand stays until the next one is there, or until that one is refused.
+            Ok(Ended::Outdated) => continue,
+            Ok(Ended::Lost(lost)) => {
                 wait = BACKOFF.0;
                 lost
             }
@@ -177,12 +183,44 @@ async fn keep_up(target: Target, state: Arc<Mutex<Link>>, on_change: OnChange) {
     }
 }
 
-/// One connection from its beginning to its end; `Ok` says why one that was up ended.
-async fn session(target: &Target, state: &Mutex<Link>, on_change: &OnChange) -> Result<String, String> {
-    let files = target.files.clone().ok_or("this node has no certificate: the [api] section is missing")?;
-    // Read again for every connection: certificates are renewed while the agent runs.
-    let loaded = tokio::task::spawn_blocking(move || ClientTls::load(&files)).await;
-    let tls = loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+/// How a connection that was up ended.
+enum Ended {
+    /// For this reason.
+    Lost(String),
+    /// It was made with files that are no more in use: it would perhaps not come about again.
+    Outdated,
+}
+
+/// The identity in use now; soon after a start it may have to be waited for.
+async fn identity(keeper: &Keeper) -> Result<ClientTls, String> {
+    let until = Instant::now() + IDENTITY_MAX;
+    loop {
+        match keeper.client() {
+            Some(tls) => return Ok(tls),
+            None if Instant::now() < until => tokio::time::sleep(IDENTITY_LOOKS.0).await,
+            None => {
+                return Err("this node has no usable certificate: look at [api] and at the log".to_owned());
+            }
+        }
+    }
+}
+
+/// Resolves when other files than those of `tls` are in use, or none.
+async fn outdated(keeper: &Keeper, tls: &ClientTls) {
+    let same = |now: ClientTls| std::ptr::eq(now.material(), tls.material());
+    while keeper.client().is_some_and(same) {
+        tokio::time::sleep(IDENTITY_LOOKS.1).await;
+    }
+}
+
+/// One connection from its beginning to its end; `Err` says why none came about.
+async fn session(
+    target: &Target,
+    keeper: &Keeper,
+    state: &Mutex<Link>,
+    on_change: &OnChange,
+) -> Result<Ended, String> {
+    let tls = identity(keeper).await?;
     let channel = tls::connect(&target.address, &target.name, &tls, CONNECT_MAX)
         .await
         .map_err(|error| error.to_string())?;
@@ -195,20 +233,24 @@ async fn session(target: &Target, state: &Mutex<Link>, on_change: &OnChange) -> 
     let mut known = Known::default();
     let first = tokio::time::timeout(ANSWER_MAX, watch.message()).await;
     known.take(first.map_err(|_| "it tells nothing of itself")?.map_err(words)?.unwrap_or_default());
-    {
+    let was_up = {
         let mut link = lock(state);
-        *link = Link {
-            channel: Some(channel),
-            since: SystemTime::now(),
-            clock: Some(clock),
-            error: String::new(),
-            known,
-        };
+        let was_up = link.channel.is_some();
+        let since = if was_up { link.since } else { SystemTime::now() };
+        let error = String::new();
+        *link = Link { channel: Some(channel), since, clock: Some(clock), error, known };
+        was_up
+    };
+    if !was_up {
+        on_change(&target.name, PeerChange::Connected);
     }
-    on_change(&target.name, PeerChange::Connected);
     let told = listen(&mut watch, state);
     let alive = stay_alive(&mut pings, &target.own_name, state);
-    Ok(tokio::select! { lost = told => lost, lost = alive => lost })
+    Ok(tokio::select! {
+        lost = told => Ended::Lost(lost),
+        lost = alive => Ended::Lost(lost),
+        () = outdated(keeper, &tls) => Ended::Outdated,
+    })
 }
 
 async fn listen(watch: &mut Streaming<v1::WatchResponse>, state: &Mutex<Link>) -> String {
@@ -293,14 +335,10 @@ mod tests {
 
     #[tokio::test]
     async fn without_an_identity_the_link_says_why() {
-        let target = Target {
-            name: "node2".into(),
-            address: "127.0.0.1:1".into(),
-            files: None,
-            own_name: "node1".into(),
-        };
+        let target = Target { name: "node2".into(), address: "127.0.0.1:1".into(), own_name: "node1".into() };
         let (lost, mut heard) = tokio::sync::mpsc::unbounded_channel();
-        let peer = Peer::start(target, Arc::new(move |_, change| _ = lost.send(change)));
+        let keeper = Arc::new(Keeper::default());
+        let peer = Peer::start(target, keeper, Arc::new(move |_, change| _ = lost.send(change)));
         assert!(matches!(heard.recv().await, Some(PeerChange::Lost(why)) if why.contains("[api]")));
         let told = peer.told();
         assert!(!told.connected && told.error.contains("[api]"), "{told:?}");

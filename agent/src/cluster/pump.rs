@@ -10,7 +10,7 @@ use hacluster_net::poll::Wake;
 use hacluster_proto::v1;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -54,13 +54,13 @@ impl Cluster {
                         // Nobody waits any more: it took too long.
                         let _ = waiting.map(|waiting| waiting.send(answer));
                     }
-                    Notice::Transition { router, transition, source, .. } => {
+                    Notice::Transition { router, transition, source, at, .. } => {
                         let place = router.place();
                         if transition.from == StateKind::Master && transition.to == StateKind::Fault {
                             tokio::spawn(self.clone().abdicate(place.clone(), source));
                         }
                         // Nobody may be listening.
-                        let told = Told { place: place.clone(), transition, at: Instant::now() };
+                        let told = Told { place: place.clone(), transition, at };
                         let _ = self.0.transitions.send(told);
                         self.draw_conclusions(router, place, transition);
                     }

@@ -5,7 +5,7 @@ use super::known::key_of;
 use super::moves::{After, Wish};
 use super::peers::{bounded, words};
 use super::plan::PeerView;
-use super::{Cluster, Ours, Place};
+use super::{Cluster, Ground, Ours, Place};
 use hacluster_proto::v1::{self, MoveOutcome as Outcome};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Cluster {
     /// The agent ends: hands every router that rules here to its best peer, in a second at most. For
     /// the supervisor, which then stops whatever is left as plain VRRP does.
     pub fn leave(&self) {
-        let Some(runtime) = self.0.runtime.get() else { return };
+        let Some(Ground { runtime, .. }) = self.0.ground.get() else { return };
         if self.peers().iter().all(|peer| peer.client().is_err()) {
             return;
         }

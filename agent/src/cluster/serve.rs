@@ -3,12 +3,11 @@
 use super::holds::Lead;
 use super::judge::{self, Question, candidate, objection, objections};
 use super::known::matching;
+use super::moments::not_after;
 use super::moves::{After, Course, ORDER_MAX};
 use super::{Cluster, NoAnswer, Ours, Wish};
 use crate::protocol::{Answer, Command, Refusal};
 use hacluster_core::priority::Priority;
-use hacluster_core::time::Instant as Monotonic;
-use hacluster_net::clock;
 use hacluster_proto::v1::{self, MoveOutcome as Outcome, ObjectionKind};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant, SystemTime};
@@ -92,6 +91,7 @@ impl Cluster {
                     candidate: None,
                     announced_after: after(announced),
                     advertised_after: after(advertised),
+                    answered_after: after(Instant::now()),
                 }
             }
             Err(error) => {
@@ -104,7 +104,7 @@ impl Cluster {
     }
 
     /// Has our machine rule with at least `lead` (0: its own priority); when it had announced and
-    /// advertised.
+    /// advertised at the latest.
     pub(super) async fn rule_here(
         &self,
         ours: &Ours,
@@ -130,7 +130,7 @@ impl Cluster {
         match answer {
             Ok(Answer::Ruling { announced, advertised }) => {
                 self.router_changed(&ours.identity);
-                Ok((instant(announced), instant(advertised)))
+                Ok((not_after(announced), not_after(advertised)))
             }
             Ok(Answer::Done) => Ok((Instant::now(), Instant::now())),
             Err(error) => {
@@ -205,10 +205,4 @@ fn kind_of(error: NoAnswer) -> ObjectionKind {
         NoAnswer::Refused(Refusal::ClaimRefused) => ObjectionKind::ClaimRefused,
         NoAnswer::Refused(Refusal::Owner) => ObjectionKind::Owner,
     }
-}
-
-/// A moment of the protocol's clock on tokio's: both are monotonic.
-fn instant(at: Monotonic) -> Instant {
-    let ago = Duration::from_micros(clock::now().since(at).as_micros());
-    Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
 }

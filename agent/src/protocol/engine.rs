@@ -263,7 +263,7 @@ impl Engine {
                 }
                 Action::Transition(transition) => {
                     router.changed(now, transition, &self.queues.events);
-                    self.notices.push(router.notice(transition));
+                    self.notices.push(router.notice(now, transition));
                 }
                 Action::Note(note) => router.note(now, note, &self.queues.events),
             }

@@ -31,6 +31,8 @@ pub enum Notice {
         priority: Priority,
         /// Where its adverts come from; unspecified while there is no such address.
         source: Ipv4Addr,
+        /// When it was decided; what it owes to network and kernel left after that.
+        at: Instant,
     },
 }
 

@@ -204,9 +204,9 @@ impl Router {
     }
 
     /// The notice of a change just made.
-    pub(super) fn notice(&self, transition: Transition) -> Notice {
+    pub(super) fn notice(&self, at: Instant, transition: Transition) -> Notice {
         let (router, priority) = (self.identity.clone(), self.machine.priority());
-        Notice::Transition { router, transition, priority, source: self.source }
+        Notice::Transition { router, transition, priority, source: self.source, at }
     }
 
     /// The lead it rules with.

@@ -1,6 +1,6 @@
 //! Files that change while the agent runs: renewed, revoked, damaged, mended.
 
-use super::world::{PATIENCE, VALID, World, role, snapshot};
+use super::world::{PATIENCE, VALID, World, role, snapshot, wait};
 use hacluster_proto::identity::Role;
 use hacluster_proto::tls::Fault;
 use hacluster_proto::v1;
@@ -98,7 +98,7 @@ async fn files_that_nobody_would_believe_are_not_taken() {
 #[tokio::test]
 async fn a_list_with_a_forged_signature_is_not_taken() {
     let mut world = World::new();
-    let forger = super::Authority::new("test");
+    let forger = super::Authority::new(&world.authority.name);
     world.write("revoked.pem", &forger.revoke(&[1]));
     let said = world.heard("cannot be believed");
     assert!(said.contains("revoked.pem"), "{said}");
@@ -119,4 +119,27 @@ async fn an_expired_certificate_ends_its_connection() {
         sleep(Duration::from_millis(50)).await;
     }
     world.heard("certificates have expired");
+}
+
+/// Both ways: its connections to us end as those of anybody do, and ours to it does.
+#[test]
+fn a_peer_that_is_revoked_loses_the_connection_that_was_made_to_it() {
+    let (mut world, peer) = (World::new(), World::new());
+    world.keep_up_with(&peer);
+    let link = |world: &World| world.cluster.node_duty().peers.into_iter().next().unwrap();
+    wait("the peer to answer", || link(&world).connected.then_some(()));
+    let since = link(&world).since;
+    // With other files the connection is made anew, without being missed meanwhile.
+    let expires = |world: &World| world.api.as_ref().unwrap().keeper().certificate().unwrap().expires;
+    let before = expires(&world);
+    world.write_node((-1, 72));
+    wait("the renewed certificate", || {
+        assert!(link(&world).connected && link(&world).since == since, "{:?}", link(&world));
+        (expires(&world) != before).then_some(())
+    });
+    let first = 1; // of an authority: that of its node
+    world
+        .write("revoked.pem", &format!("{}{}", world.authority.revoke(&[]), peer.authority.revoke(&[first])));
+    let lost = wait("the peer to be lost", || Some(link(&world)).filter(|link| !link.connected));
+    assert!(lost.error.contains("revoked"), "{lost:?}");
 }

@@ -36,6 +36,7 @@ pub(crate) const VALID: (i64, i64) = (-1, 24);
 
 /// What says who somebody is.
 pub(crate) struct Authority {
+    pub(crate) name: String,
     issuer: CertifiedIssuer<'static, KeyPair>,
     next_serial: AtomicU64,
 }
@@ -52,7 +53,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self { issuer, next_serial: AtomicU64::new(1) }
+        Self { name: name.to_owned(), issuer, next_serial: AtomicU64::new(1) }
     }
 
     pub(crate) fn pem(&self) -> String {
@@ -131,6 +132,7 @@ pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) settings: Settings,
     pub(crate) api: Option<Api>,
+    pub(crate) cluster: Cluster,
     events: Receiver<Event>,
     pub(crate) said: Vec<String>,
 }
@@ -158,9 +160,10 @@ impl World {
         let ((commands, _), (asks, _)) = (mailbox(1, &wake()), mailbox(1, &wake()));
         let audit = Audit::open(dir.path(), sender.clone()).unwrap();
         let cluster = Cluster::new(board.clone(), commands, sender.clone(), dir.path());
-        let shared = Shared::new(board, DiskCheck::new(args), cluster, asks, audit);
+        let shared = Shared::new(board, DiskCheck::new(args), cluster.clone(), asks, audit);
         let api = Api::open(&dir.path().join("agent.sock"), shared, sender).unwrap();
-        let authority = Authority::new("test");
+        // Of several worlds each has its own, by name, too.
+        let authority = Authority::new(&format!("test {}", dir.path().display()));
         write(dir.path(), "ca.pem", &authority.pem());
         write(dir.path(), "revoked.pem", &authority.revoke(&[]));
         let path = |name: &str| dir.path().join(name);
@@ -173,7 +176,7 @@ impl World {
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = Config { api: Some(model::Api { listen, tls }), ..Config::default() };
         let settings = api.settings();
-        Self { dir, authority, config, settings, api: Some(api), events, said: Vec::new() }
+        Self { dir, authority, config, settings, api: Some(api), cluster, events, said: Vec::new() }
     }
 
     /// Writes the node's own certificate and key.
@@ -186,6 +189,19 @@ impl World {
     pub(crate) fn open(&mut self) {
         self.settings.put(&self.config);
         wait("the listener", || self.listening());
+    }
+
+    /// Believes `other`'s authority and keeps up a connection to it, under the name in its certificate.
+    pub(crate) fn keep_up_with(&mut self, other: &Self) {
+        self.believe(&other.authority);
+        other.believe(&self.authority);
+        self.config.peers = vec![model::Peer { name: "node1".into(), address: other.address() }];
+        let (_, notices) = mailbox(1, &Wake::new().unwrap());
+        self.cluster.start(self.api.as_ref().unwrap(), notices, &self.config);
+    }
+
+    fn believe(&self, other: &Authority) {
+        self.write("ca.pem", &format!("{}{}", self.authority.pem(), other.pem()));
     }
 
     pub(crate) fn listening(&self) -> Option<SocketAddr> {

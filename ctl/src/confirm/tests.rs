@@ -109,7 +109,7 @@ fn only_what_was_measured_is_said() {
     let one = &["192.168.20.187/24"][..];
     assert_eq!(
         said(vec![step(Announced, 1_900), step(Released, 2_600)], one),
-        "VI_1 is on node2. 192.168.20.187 was never unserved: node2 announced it 0.7 ms before node1 released it."
+        "VI_1 is on node2. 192.168.20.187 was never unserved: node2 announced it at least 0.7 ms before node1 released it."
     );
     assert_eq!(
         said(
@@ -121,8 +121,12 @@ fn only_what_was_measured_is_said() {
     );
     assert_eq!(said(vec![step(Asked, 1), step(Announced, 2)], one), "VI_1 is on node2.");
     assert_eq!(
+        said(vec![step(Announced, 900), step(Released, 900)], one),
+        "VI_1 is on node2. 192.168.20.187 was never unserved: node2 announced it before node1 released it."
+    );
+    assert_eq!(
         said(vec![step(Announced, 1), step(Announced, 900), step(Released, 1_000)], one),
-        "VI_1 is on node2. 192.168.20.187 was never unserved: node2 announced it 0.1 ms before node1 released it.",
+        "VI_1 is on node2. 192.168.20.187 was never unserved: node2 announced it at least 0.1 ms before node1 released it.",
         "the last announcement counts: the first was of a node that failed"
     );
 }
