@@ -15,12 +15,16 @@ use std::time::{Duration, Instant};
 const RESIGNED_MAX: Duration = Duration::from_secs(2);
 /// How often we look who took over after resigning.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// How much later than its interval an advert may come on a busy host.
+const LISTEN_LEEWAY: Duration = Duration::from_millis(200);
 /// How long a peer may take to hand over.
 const HAND_OVER_MAX: Duration = Duration::from_millis(4_000);
 
 impl Cluster {
     /// Moves `ours` as wished.
     pub(crate) async fn failover(&self, ours: &Ours, wish: &Wish) -> v1::Move {
+        let fresh = self.listened(ours).await;
+        let ours = fresh.as_ref().unwrap_or(ours);
         let name = ours.now.name.clone();
         let own = self.name();
         let course = Course::new(&name);
@@ -45,6 +49,8 @@ impl Cluster {
 
     /// Moves `ours` back to the node that holds back for it.
     pub(crate) async fn failback(&self, ours: &Ours, wish: &Wish) -> v1::Move {
+        let fresh = self.listened(ours).await;
+        let ours = fresh.as_ref().unwrap_or(ours);
         let name = ours.now.name.clone();
         let told = self.0.store.kept().of(&ours.place);
         let views = self.peer_views(ours);
@@ -82,6 +88,24 @@ impl Cluster {
                 ),
             ),
         }
+    }
+
+    /// A backup that has just started has heard nobody yet and knows too little to move anything: waits
+    /// until it has, at most one advert interval and a little. `None` when there is nothing to wait for.
+    async fn listened(&self, ours: &Ours) -> Option<Ours> {
+        let silent =
+            |now: &v1::VirtualRouter| now.state() == v1::State::Backup && now.master_address.is_empty();
+        if !silent(&ours.now) {
+            return None;
+        }
+        let interval = ours.now.advert_interval.and_then(|interval| Duration::try_from(interval).ok());
+        let until = Instant::now() + interval.unwrap_or_default() + LISTEN_LEEWAY;
+        let mut now = self.at(&ours.place)?;
+        while silent(&now.now) && Instant::now() < until {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            now = self.at(&ours.place)?;
+        }
+        Some(now)
     }
 
     /// Gives `ours`, which rules here, to whoever takes it.

@@ -10,6 +10,7 @@ const STEADY: usize = 5;
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_hold_survives_the_agents_crash_and_its_restart", survives);
+    suite.trial("a_failback_right_after_a_restart_waits_for_the_masters_advert", failback_at_once);
     suite.trial("a_lead_survives_the_agents_crash", lead_survives);
     suite.trial("a_hold_ends_when_the_new_master_dies", new_master_dies);
     suite.trial("a_hold_ends_at_its_time_limit", time_limit);
@@ -44,6 +45,22 @@ fn survives() -> Result<()> {
         cluster.ctl(&["failback", "vi_1", "--yes"])?.well()?;
         cluster.served_by("left")?;
         cluster.shows("no hold", |status| !status.contains("new disk"))
+    })
+}
+
+/// Who holds back and has just started has heard nobody yet: the way back must not end in a shrug.
+fn failback_at_once() -> Result<()> {
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let pair = cluster.pair()?;
+        cluster.ctl(&["failover", "vi_1", "--yes"])?.well()?;
+        cluster.served_by("right")?;
+        pair.left.kill()?;
+        let again = cluster.start("left", Instance::new(100).master())?;
+        again.logged(&["-> Backup"])?;
+        again.logged(&["peer right answers"])?;
+        cluster.ctl(&["failback", "vi_1", "--yes"])?.well()?;
+        cluster.served_by("left")
     })
 }
 
