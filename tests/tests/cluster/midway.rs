@@ -61,8 +61,9 @@ fn crossing() -> Result<()> {
         }
         vigil.never_without()?;
         let wire = Wire::tap(lab, LAN)?;
-        // Refused when it is back already; stuck elsewhere it must never be.
-        told.push(cluster.ctl(&["failback", "vi_1", "--yes"])?);
+        // Which of two that cross comes last is chance, and so is the side that a failback leads to;
+        // stuck it must never be.
+        told.push(cluster.ctl(&["failover", "vi_1", "--to", "left", "--yes"])?);
         cluster.served_by("left").with_context(|| format!("{told:#?}"))?;
         wire.count("left", 51, Instant::now(), 4)?;
         cluster.served_by("left")
