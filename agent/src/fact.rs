@@ -7,12 +7,12 @@
 use crate::in_force::InForce;
 use crate::orders::Orders;
 use crate::tally::Tally;
-use hacluster_conf::model::{Address, Authentication, VirtualRouter};
+use hacluster_conf::model::{Address, Authentication, Preemption, VirtualRouter};
 use hacluster_core::interval::Seconds;
 use hacluster_core::machine::{Faults, StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::Heard;
-use hacluster_core::time::Instant;
+use hacluster_core::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct Setup {
     pub priority: Priority,
     /// Time between adverts.
     pub interval: Seconds,
+    /// It takes over from a lower priority at once.
+    pub preempts: bool,
     /// Advertised and excluded addresses, in this order.
     pub addresses: Vec<SetupAddress>,
     /// See [`agreement`].
@@ -78,6 +80,7 @@ impl Setup {
         Self {
             priority: configured.priority,
             interval: configured.advert_interval,
+            preempts: configured.preemption == Preemption::After(Duration::ZERO),
             addresses: advertised.chain(excluded).collect(),
             agreement: agreement(configured),
             tally,

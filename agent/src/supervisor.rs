@@ -6,6 +6,7 @@ use crate::args::Args;
 use crate::board::Board;
 use crate::chronicle::Chronicle;
 use crate::cluster::Cluster;
+use crate::cluster::holds::Store;
 use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
 use crate::in_force::{self, DiskCheck, InForce};
@@ -74,6 +75,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let state_dir = args.state_dir.clone().or_else(|| loaded.config.agent.state_dir.clone());
     let state_dir = rundir::state_dir(state_dir.as_deref(), run_dir.path());
     let mut leftovers = run_dir.leftovers();
+    let store = Store::open(&state_dir, !leftovers.is_empty());
     rundir::keep_stale(&mut leftovers, &loaded.config.routers);
 
     let (events, event_reader) = mailbox(EVENTS, &Wake::new()?);
@@ -81,7 +83,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (commands, command_reader) = mailbox(COMMANDS, &knock);
     let board = Arc::new(Board::new(Chronicle::new(in_force.clone())));
     let teller = Teller::spawn(event_reader, board.clone(), commands.clone())?;
-    let cluster = Cluster::new(board.clone(), commands.clone(), events.clone(), &state_dir);
+    let cluster = Cluster::new(board.clone(), commands.clone(), events.clone(), store);
     let (asking, asks) = mailbox(ASKS, &Wake::new()?);
     let audit = Audit::open(&state_dir, events.clone())?;
     let shared = Shared::new(board, DiskCheck::new(args.clone()), cluster.clone(), asking, audit);
@@ -243,6 +245,10 @@ impl Supervisor {
     }
 
     fn put_in_force(&mut self, fresh: Arc<InForce>, changes: Vec<Change>, begun: bool) {
+        if begun {
+            let ending: Vec<_> = changes.iter().filter_map(ending).collect();
+            self.cluster.hand_over(|place| ending.contains(place), "a reload removes it or starts it anew");
+        }
         let former = std::mem::replace(&mut self.in_force, fresh);
         let before = &former.loaded.config;
         self.tell(Fact::InForce(self.in_force.clone()));
@@ -317,7 +323,7 @@ impl Supervisor {
 
     fn stop(self, protocol: JoinHandle<Ended>) -> anyhow::Result<()> {
         if !protocol.is_finished() {
-            self.cluster.leave();
+            self.cluster.hand_over(|_| true, "the agent stops");
             self.commands.send_patiently(Command::Stop);
         }
         if !matches!(protocol.join(), Ok(Ended::InOrder)) {
@@ -326,6 +332,19 @@ impl Supervisor {
         self.run_dir.forget();
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Which running router `change` ends, if only for a moment.
+fn ending(change: &Change) -> Option<Place> {
+    match change {
+        Change::Remove(router) => Some(place(router)),
+        Change::Modify { old, .. } if change.effect() == Effect::Restart => Some(place(old)),
+        Change::Modify { .. }
+        | Change::Add(_)
+        | Change::Agent(_)
+        | Change::Global(_)
+        | Change::Cluster(_) => None,
     }
 }
 

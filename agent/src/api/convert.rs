@@ -46,6 +46,7 @@ pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
         priority_causes: standing.map(|standing| priority_causes(view, standing, duty)).unwrap_or_default(),
         agreement: view.setup.agreement.clone(),
         r#move: duty.moving.clone(),
+        preempts: view.setup.preempts && standing.is_some_and(|standing| !standing.orders.hold_back),
     }
 }
 

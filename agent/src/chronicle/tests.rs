@@ -17,6 +17,7 @@ pub(crate) fn setup(addresses: &[&str]) -> Arc<Setup> {
     let address =
         |text: &&str| SetupAddress { text: (*text).to_owned(), interface: "eth0".into(), advertised: true };
     Arc::new(Setup {
+        preempts: true,
         priority: Priority::configured(100).unwrap(),
         interval: Seconds::new(1).unwrap(),
         addresses: addresses.iter().map(address).collect(),

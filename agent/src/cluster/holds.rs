@@ -15,7 +15,7 @@ use hacluster_core::priority::Priority;
 use hacluster_core::vrid::Vrid;
 use hacluster_proto::v1;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -83,6 +83,14 @@ pub struct Lead {
     pub reason: String,
     /// Since when.
     pub since: SystemTime,
+    /// Which start of the host it began in.
+    #[serde(default)]
+    pub boot: String,
+}
+
+/// Names this start of the host; empty where it has no name.
+pub fn this_boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 impl Lead {
@@ -122,8 +130,8 @@ pub struct Kept {
     routers: BTreeMap<Place, Told>,
     /// The moves that begin a drain are not over: nothing is taken back, but nothing rests yet.
     pub emptying: bool,
-    /// The agent ends: what it gives away it does not take back.
-    pub leaving: bool,
+    /// These end here: what is given away is not taken back.
+    pub leaving: BTreeSet<Place>,
 }
 
 /// A hold whose time was up.
@@ -167,7 +175,7 @@ impl Kept {
         let told = self.routers.get(place);
         let holds = told.is_some_and(|told| told.hold.is_some());
         Orders {
-            hold_back: holds || self.pause.is_some() || self.drain.is_some() || self.leaving,
+            hold_back: holds || self.pause.is_some() || self.drain.is_some() || self.leaving.contains(place),
             rest: self.drain.is_some() && !self.emptying,
             lead: told.and_then(|told| told.lead.as_ref()).and_then(Lead::order),
         }
@@ -196,6 +204,16 @@ impl Kept {
     /// Forgets routers that are not configured any more.
     pub fn keep_only(&mut self, configured: impl Fn(&Place) -> bool) {
         self.routers.retain(|place, _| configured(place));
+    }
+
+    /// A lead goes on where it was interrupted for a moment: while the addresses of a predecessor that
+    /// did not end in order are in place, in the `boot` it began in. After that others may have ruled,
+    /// and whoever comes first must not rule over them by what was once. Says how many ended.
+    pub fn adopt_leads(&mut self, boot: Option<&str>) -> usize {
+        let ended = |lead: &mut Lead| boot.is_none_or(|boot| boot.is_empty() || lead.boot != boot);
+        let count = self.routers.values_mut().filter_map(|told| told.lead.take_if(ended)).count();
+        self.routers.retain(|_, told| *told != Told::default());
+        count
     }
 
     /// Every router that leads since `age` before `now`, or longer.
@@ -264,7 +282,8 @@ pub struct Store {
 
 impl Store {
     /// Reads what a predecessor kept below `state_dir`; says in the log why when there is none to read.
-    pub fn open(state_dir: &Path) -> Self {
+    /// `adopts`: addresses of one that did not end in order are in place, see [`Kept::adopt_leads`].
+    pub fn open(state_dir: &Path, adopts: bool) -> Self {
         let path = state_dir.join("holds.json");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -275,7 +294,7 @@ impl Store {
                 String::new()
             }
         };
-        let kept = match Kept::from_text(&text) {
+        let mut kept = match Kept::from_text(&text) {
             Ok(kept) => kept,
             Err(error) => {
                 if !text.is_empty() {
@@ -285,6 +304,10 @@ impl Store {
                 Kept::default()
             }
         };
+        match kept.adopt_leads(adopts.then(this_boot).as_deref()) {
+            0 => {}
+            ended => tracing::info!("{ended} lead(s) of before this start are over"),
+        }
         Self { kept: Mutex::new(kept), path, written: Mutex::new(text) }
     }
 
@@ -354,6 +377,7 @@ mod tests {
             by: "alice".into(),
             reason: "kernel update".into(),
             since: SystemTime::UNIX_EPOCH,
+            boot: this_boot(),
         }
     }
 
@@ -379,8 +403,8 @@ mod tests {
         assert_eq!(kept.leads_older_than(age, at(4)), []);
         assert_eq!(kept.leads_older_than(age, at(5)), [place(2)]);
         assert_eq!(kept.orders(&place(2)).lead, Priority::configured(120));
-        kept.leaving = true;
-        assert!(kept.orders(&place(3)).hold_back);
+        kept.leaving.insert(place(3));
+        assert!(kept.orders(&place(3)).hold_back && !kept.orders(&place(4)).hold_back);
     }
 
     #[test]
@@ -404,29 +428,47 @@ mod tests {
     fn what_was_kept_survives_and_damage_is_nothing_kept() {
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("state");
-        let store = Store::open(&below);
+        let store = Store::open(&below, true);
         {
             let mut kept = store.kept();
             kept.drain = Some(hold(HoldKind::Drain, Some(2_000)));
             kept.set_hold(&place(1), Some(hold(HoldKind::Failover, None)));
             kept.set_lead(&place(2), Some(lead(254)));
-            kept.leaving = true;
+            kept.leaving.insert(place(1));
         }
         store.save().unwrap();
-        let again = Store::open(&below);
-        assert!(!again.kept().leaving, "a new agent does not leave");
-        store.kept().leaving = false;
+        let again = Store::open(&below, true);
+        assert!(again.kept().leaving.is_empty(), "a new agent does not leave");
+        store.kept().leaving.clear();
         assert_eq!(*again.kept(), *store.kept());
         let path = below.join("holds.json");
         let text = fs::read_to_string(&path).unwrap();
         for at in 0..text.len() {
             fs::write(&path, &text[..at]).unwrap();
-            assert_eq!(*Store::open(&below).kept(), Kept::default(), "cut at {at}");
+            assert_eq!(*Store::open(&below, true).kept(), Kept::default(), "cut at {at}");
         }
         fs::write(&path, text.replace("254", "255")).unwrap();
-        assert_eq!(Store::open(&below).kept().of(&place(2)).lead, None, "nobody leads as an owner");
+        assert_eq!(Store::open(&below, true).kept().of(&place(2)).lead, None, "nobody leads as an owner");
         fs::write(&path, text.replace("\"vrid\": 1", "\"vrid\": 0")).unwrap();
-        assert_eq!(Store::open(&below).kept().of(&place(1)), Told::default());
+        assert_eq!(Store::open(&below, true).kept().of(&place(1)), Told::default());
+    }
+
+    /// Both nodes were down, the one that led comes first: it must not rule over the other for good.
+    #[test]
+    fn a_lead_outlives_neither_an_orderly_end_nor_a_start_of_the_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), true);
+        store.kept().set_lead(&place(1), Some(lead(120)));
+        store.kept().set_hold(&place(2), Some(hold(HoldKind::Failover, None)));
+        store.save().unwrap();
+        let open = |adopts| Store::open(dir.path(), adopts).kept().clone();
+        assert!(open(true).of(&place(1)).lead.is_some(), "restarted while its addresses were in place");
+        assert_eq!(open(false).of(&place(1)), Told::default(), "nothing to adopt: others may have ruled");
+        assert!(open(false).of(&place(2)).hold.is_some(), "a hold lasts");
+        let mut elsewhen = open(true);
+        assert_eq!(elsewhen.adopt_leads(Some("another boot")), 1);
+        assert_eq!(elsewhen.of(&place(1)), Told::default());
+        assert_eq!(open(true).adopt_leads(Some("")), 1, "a host that cannot tell its starts apart");
     }
 
     #[test]
@@ -434,7 +476,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let store = Store::open(&file);
+        let store = Store::open(&file, true);
         store.kept().pause = Some(hold(HoldKind::Pause, None));
         let message = store.save().unwrap_err();
         assert!(message.contains("--state-dir"), "{message}");

@@ -22,6 +22,7 @@ mod moves;
 pub mod peers;
 pub mod plan;
 mod pump;
+mod ranks;
 mod rescue;
 mod rest;
 mod serve;
@@ -41,12 +42,12 @@ use crate::protocol::{Answer, Command, Notice, Refusal, Ticket};
 use hacluster_conf::model::Config;
 use hacluster_core::machine::Transition;
 use hacluster_core::time::Instant as Monotonic;
+use hacluster_core::vrid::Vrid;
 use hacluster_proto::v1;
 use holds::{Hold, Kept, Lead, Store};
 use peers::{OnChange, Peer, PeerChange, Target};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -74,6 +75,8 @@ struct Inner {
     answers: Mutex<BTreeMap<Ticket, oneshot::Sender<Result<Answer, Refusal>>>>,
     next_ticket: AtomicU64,
     transitions: broadcast::Sender<Told>,
+    /// Of which virtual routers priorities may have changed, here or at a peer.
+    ranks: ranks::Bell,
     ground: OnceLock<Ground>,
 }
 
@@ -155,16 +158,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Cluster {
-    /// A coordinator that keeps what must survive below `state_dir`. Nothing runs before
-    /// [`start`](Self::start).
-    pub fn new(board: Arc<Board>, commands: Sender<Command>, events: EventSender, state_dir: &Path) -> Self {
+    /// A coordinator with `store`. Nothing runs before [`start`](Self::start).
+    pub fn new(board: Arc<Board>, commands: Sender<Command>, events: EventSender, store: Store) -> Self {
         let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host_name = host_name.trim().to_owned();
         Self(Arc::new(Inner {
             board,
             commands,
             events,
-            store: Store::open(state_dir),
+            store,
             own_name: Mutex::new(host_name.clone()),
             host_name,
             peers: Mutex::default(),
@@ -173,6 +175,7 @@ impl Cluster {
             answers: Mutex::default(),
             next_ticket: AtomicU64::new(1),
             transitions: broadcast::Sender::new(TRANSITIONS),
+            ranks: ranks::Bell::default(),
             ground: OnceLock::new(),
         }))
     }
@@ -184,6 +187,7 @@ impl Cluster {
         let _ = self.0.ground.set(Ground { runtime: runtime.clone(), keeper: api.keeper().clone() });
         runtime.spawn(self.clone().pump(notices));
         runtime.spawn(self.clone().keep_house());
+        runtime.spawn(self.clone().keep_ranks());
         self.configure(config);
     }
 
@@ -219,6 +223,7 @@ impl Cluster {
         Arc::new(move |name, change| {
             let Some(cluster) = inner.upgrade().map(Cluster) else { return };
             match change {
+                PeerChange::Told(vrid) => return cluster.looks_up(vrid),
                 PeerChange::Connected => cluster.say(None, false, format!("peer {name} answers")),
                 PeerChange::Interrupted => {}
                 PeerChange::Lost(why) => {
@@ -241,6 +246,7 @@ impl Cluster {
     /// `place` runs no more.
     pub fn forget(&self, place: &Place) {
         lock(&self.0.told).remove(place);
+        self.0.store.kept().leaving.remove(place);
     }
 
     /// What a status shows of `place`.
@@ -281,8 +287,13 @@ impl Cluster {
 
     /// All virtual routers of this node.
     pub(crate) fn all(&self) -> Vec<Ours> {
+        self.all_of(|_| true)
+    }
+
+    /// Those whose number is `wanted`.
+    fn all_of(&self, wanted: impl Fn(Vrid) -> bool) -> Vec<Ours> {
         let views = self.0.board.read().routers();
-        views.iter().map(|view| self.ours_of(view)).collect()
+        views.iter().filter(|view| wanted(view.identity.vrid)).map(|view| self.ours_of(view)).collect()
     }
 
     /// The one at `place`, as it is now.

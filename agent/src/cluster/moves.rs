@@ -56,8 +56,10 @@ pub(super) enum After {
     Hold,
     /// Nothing: the router went back to where it belongs.
     Return,
-    /// Nothing that belongs to the router: the whole node rests or stops.
+    /// Nothing that belongs to the router: the whole node rests, or the other one is simply better.
     Nothing,
+    /// Not even a router: it ends here. So the successor need not hear us, nor we it.
+    Gone,
 }
 
 /// A move being made or planned: what will be answered, and since when it runs.
@@ -125,10 +127,22 @@ impl Cluster {
 
     /// Hands `ours`, which rules here, over to the peer `to`, or to the best one.
     pub(super) async fn push(&self, ours: &Ours, to: Option<&str>, wish: &Wish, after: After) -> v1::Move {
+        let candidates = self.consider(ours, to).await;
+        self.push_to(ours, candidates, wish, after).await
+    }
+
+    /// Hands `ours` over to the best of `candidates` that takes it.
+    pub(super) async fn push_to(
+        &self,
+        ours: &Ours,
+        mut candidates: Vec<v1::Candidate>,
+        wish: &Wish,
+        after: After,
+    ) -> v1::Move {
         let (own, name) = (self.name(), &ours.now.name);
-        let mut course = Course::new(name).between(&own, to.unwrap_or_default());
-        let mut candidates = self.consider(ours, to).await;
         best_first(&mut candidates);
+        let only = candidates.first().filter(|_| candidates.len() == 1);
+        let mut course = Course::new(name).between(&own, only.map_or("", |only| &only.node));
         course.answer.candidates = candidates.clone();
         if let Some(busy) = &ours.now.r#move {
             return course.end(Outcome::Busy, judge::under_way(name, busy));
@@ -184,7 +198,7 @@ impl Cluster {
                 format!("; {own} then holds back until `haclusterctl failback {name}` or until {to} is gone")
             }
             (After::Return, _) => "; nobody holds back for it any more".to_owned(),
-            (After::Nothing, _) => String::new(),
+            (After::Nothing | After::Gone, _) => String::new(),
         }
     }
 
@@ -273,6 +287,9 @@ impl Cluster {
             }
             return Attempt::Moved;
         }
+        if after == After::Gone && answer.is_ok() {
+            return Attempt::Moved; // we go as we would have gone, and it stays
+        }
         let stepped = self.undo(ours, client, after, course).await;
         Attempt::Failed(not_heard(&self.name(), node, answer.err(), stepped.err()))
     }
@@ -304,14 +321,14 @@ impl Cluster {
         let lead_priority = match after {
             After::Hold => lead_priority([ours.now.priority_effective, candidate.priority]),
             After::Return if ours.now.priority_base > candidate.priority => ours.now.priority_base.min(254),
-            After::Return | After::Nothing => 0,
+            After::Return | After::Nothing | After::Gone => 0,
         };
         v1::TakeOverRequest {
             router: Some(super::known::key_of(&ours.now)),
             from_node: self.name(),
             from_address: ours.now.source.clone(),
             lead_priority,
-            master_gone: false,
+            master_gone: after == After::Gone,
             reason: wish.reason.clone(),
             failback: after == After::Return,
             by: wish.by.clone(),

@@ -13,6 +13,7 @@
 use super::known::Known;
 use crate::api::Keeper;
 use hacluster_proto::tls::{self, ClientTls};
+use hacluster_proto::v1::watch_response::Change;
 use hacluster_proto::v1::{self, peer_client::PeerClient, read_client::ReadClient};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -56,6 +57,8 @@ pub enum PeerChange {
     Interrupted,
     /// It does not answer, for this reason.
     Lost(String),
+    /// It told something of itself, of this virtual router if of one.
+    Told(Option<u32>),
 }
 
 /// One peer. Ends its connection when dropped.
@@ -117,6 +120,11 @@ impl Peer {
         let link = self.link();
         link.channel.as_ref()?;
         link.known.router(key).cloned()
+    }
+
+    /// The peer's side of the virtual router `key`, as last told, also long ago.
+    pub fn last_known(&self, key: &v1::RouterKey) -> Option<v1::VirtualRouter> {
+        self.link().known.router(key).cloned()
     }
 
     /// Its drain, as last told.
@@ -244,7 +252,7 @@ async fn session(
     if !was_up {
         on_change(&target.name, PeerChange::Connected);
     }
-    let told = listen(&mut watch, state);
+    let told = listen(&mut watch, state, |vrid| on_change(&target.name, PeerChange::Told(vrid)));
     let alive = stay_alive(&mut pings, &target.own_name, state);
     Ok(tokio::select! {
         lost = told => Ended::Lost(lost),
@@ -253,10 +261,21 @@ async fn session(
     })
 }
 
-async fn listen(watch: &mut Streaming<v1::WatchResponse>, state: &Mutex<Link>) -> String {
+async fn listen(
+    watch: &mut Streaming<v1::WatchResponse>,
+    state: &Mutex<Link>,
+    told_of: impl Fn(Option<u32>),
+) -> String {
     loop {
         match watch.message().await {
-            Ok(Some(told)) => lock(state).known.take(told),
+            Ok(Some(told)) => {
+                let vrid = match &told.change {
+                    Some(Change::Router(change)) => change.router.as_ref().map(|router| router.vrid),
+                    Some(Change::Snapshot(_)) | None => None,
+                };
+                lock(state).known.take(told);
+                told_of(vrid);
+            }
             Ok(None) => return "it ended the connection".to_owned(),
             Err(status) => return words(status),
         }

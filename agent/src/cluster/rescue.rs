@@ -68,35 +68,45 @@ impl Cluster {
         candidates
     }
 
-    /// The agent ends: hands every router that rules here to its best peer, in a second at most. For
-    /// the supervisor, which then stops whatever is left as plain VRRP does.
-    pub fn leave(&self) {
+    /// The routers at `ending` will end: hands those that rule here to their best peers, in a second at
+    /// most. For the supervisor, which then ends whatever is left as plain VRRP does.
+    pub fn hand_over(&self, ending: impl Fn(&Place) -> bool, reason: &str) {
         let Some(Ground { runtime, .. }) = self.0.ground.get() else { return };
         if self.peers().iter().all(|peer| peer.client().is_err()) {
             return;
         }
+        let ruled: Vec<_> =
+            self.all().into_iter().filter(|ours| ending(&ours.place) && may_go(&ours.now)).collect();
+        if ruled.is_empty() {
+            return;
+        }
         runtime.block_on(async {
-            let _ = tokio::time::timeout(LEAVE_MAX, self.hand_all_over()).await;
+            let _ = tokio::time::timeout(LEAVE_MAX, self.hand_all_over(ruled, reason)).await;
         });
     }
 
-    async fn hand_all_over(&self) {
-        self.0.store.kept().leaving = true;
+    async fn hand_all_over(&self, ruled: Vec<Ours>, reason: &str) {
+        self.0.store.kept().leaving.extend(ruled.iter().map(|ours| ours.place.clone()));
         self.tell_orders();
         let mut moving = tokio::task::JoinSet::new();
-        for ours in self.all() {
-            let rules = ours.now.state() == v1::State::Master && !super::judge::owns(&ours.now);
-            if !rules || self.known_candidates(&ours).is_empty() {
+        for ours in ruled {
+            // No time to ask who could: whoever is asked to take over says whether it can.
+            let candidates = self.known_candidates(&ours);
+            if candidates.is_empty() {
                 continue;
             }
+            let wish = Wish { by: self.name(), reason: reason.to_owned(), ..Wish::default() };
             let cluster = self.clone();
             moving.spawn(async move {
-                let by = cluster.name();
-                let wish = Wish { by, reason: "the agent stops".to_owned(), ..Wish::default() };
-                let answer = cluster.push(&ours, None, &wish, After::Nothing).await;
+                let answer = cluster.push_to(&ours, candidates, &wish, After::Gone).await;
                 cluster.say(Some(&ours.identity), answer.outcome() != Outcome::Moved, answer.text);
             });
         }
         moving.join_all().await;
     }
+}
+
+/// Whether it rules here and could rule elsewhere.
+fn may_go(ours: &v1::VirtualRouter) -> bool {
+    ours.state() == v1::State::Master && !super::judge::owns(ours)
 }

@@ -1,6 +1,6 @@
 //! What peers ask of this node, and what a move asks of its own machine.
 
-use super::holds::Lead;
+use super::holds::{Lead, this_boot};
 use super::judge::{self, Question, candidate, objection, objections};
 use super::known::matching;
 use super::moments::not_after;
@@ -18,7 +18,7 @@ const RULE_MAX: Duration = Duration::from_millis(1_200);
 impl Cluster {
     /// Our side of the virtual router `key`.
     fn ours_by(&self, key: &v1::RouterKey) -> Option<Ours> {
-        let all = self.all();
+        let all = self.all_of(|vrid| u32::from(vrid.get()) == key.vrid);
         let found = matching(all.iter().map(|ours| &ours.now), key)?;
         all.iter().find(|ours| std::ptr::eq(&ours.now, found)).cloned()
     }
@@ -120,6 +120,7 @@ impl Cluster {
             by: wish.by.clone(),
             reason: wish.reason.clone(),
             since: SystemTime::now(),
+            boot: this_boot(),
         });
         if kept.is_some() {
             self.alter(|all| all.set_lead(&ours.place, kept)).await;

@@ -17,6 +17,10 @@ const RESIGNED_MAX: Duration = Duration::from_secs(2);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How much later than its interval an advert may come on a busy host.
 const LISTEN_LEEWAY: Duration = Duration::from_millis(200);
+/// An operator does not wait longer, however rare adverts are.
+const LISTEN_MAX: Duration = Duration::from_secs(5);
+/// For so long a node outranks one that leads and cannot be asked: its adverts are repeated meanwhile.
+const OUTRANKS: Duration = Duration::from_millis(300);
 /// How long a peer may take to hand over.
 const HAND_OVER_MAX: Duration = Duration::from_millis(4_000);
 
@@ -55,15 +59,7 @@ impl Cluster {
         let told = self.0.store.kept().of(&ours.place);
         let views = self.peer_views(ours);
         if let Some(hold) = told.hold {
-            return match sender(&views, &ours.now.master_address) {
-                Some(ruler) => {
-                    let answer = self.pull(ours, &ruler.name, wish, true).await;
-                    // Who cannot be asked cannot hand over: plain VRRP has to decide.
-                    let asked = answer.candidates.iter().all(|it| !is(it, ObjectionKind::Unreachable));
-                    if asked { answer } else { self.release(ours, &hold, wish).await }
-                }
-                None => self.release(ours, &hold, wish).await,
-            };
+            return self.go_back(ours, &hold, wish).await;
         }
         let holder = |view: &&PeerView| {
             let hold = view.router.as_ref().and_then(|router| router.hold.as_ref());
@@ -73,25 +69,91 @@ impl Cluster {
         let rules = ours.now.state() == v1::State::Master;
         match (rules, holder, told.lead) {
             (true, Some(holder), _) => self.push(ours, Some(&holder), wish, After::Return).await,
-            (true, None, Some(lead)) if self.peer(&lead.from_node).is_some() => {
-                self.push(ours, Some(&lead.from_node), wish, After::Return).await
+            (true, None, Some(lead)) => {
+                if self.peer(&lead.from_node).is_some() {
+                    let answer = self.push(ours, Some(&lead.from_node), wish, After::Return).await;
+                    if !matches!(answer.outcome(), Outcome::Refused | Outcome::Failed) {
+                        return answer;
+                    }
+                }
+                // Nobody holds back any more: what keeps it here is the lead alone.
+                self.end_lead(ours, &lead.from_node, wish).await
             }
-            (true, None, Some(lead)) => self.end_lead(ours, &lead.from_node, wish).await,
             (false, Some(holder), _) => Course::new(&name).end(
                 Outcome::Refused,
                 format!("{holder} holds back for {name}: ask it, or the node that rules"),
             ),
-            (_, None, _) => Course::new(&name).end(
-                Outcome::Refused,
-                format!(
-                    "there is nothing to go back from: no node known here was told to hold back for {name}"
+            (_, None, _) => match views.iter().find(|view| leads(view)) {
+                Some(leader) => self.pull(ours, &leader.name, wish, true).await,
+                None => Course::new(&name).end(
+                    Outcome::Refused,
+                    format!(
+                        "there is nothing to go back from: no node known here was told to hold back for {name}"
+                    ),
                 ),
-            ),
+            },
+        }
+    }
+
+    /// `ours`, for which we held back, comes back: without a gap where that is possible.
+    async fn go_back(&self, ours: &Ours, hold: &Hold, wish: &Wish) -> v1::Move {
+        if let Some(ruler) = sender(&self.peer_views(ours), &ours.now.master_address) {
+            let answer = self.pull(ours, &ruler.name, wish, true).await;
+            // Who cannot be asked cannot hand over.
+            if answer.candidates.iter().all(|it| !is(it, ObjectionKind::Unreachable)) {
+                return answer;
+            }
+        }
+        match self.leads_unreachably(ours, hold) {
+            Some((master, lead)) => self.reclaim(ours, hold, master, lead, wish).await,
+            None => self.release(ours, hold, wish).await,
+        }
+    }
+
+    /// The node that leads in our place but cannot be asked, with what outranks it; `None` where plain
+    /// VRRP does without help.
+    fn leads_unreachably(&self, ours: &Ours, hold: &Hold) -> Option<(Ipv4Addr, u32)> {
+        let now = &ours.now;
+        let key = super::known::key_of(now);
+        let known = self.peer(&hold.to_node)?.last_known(&key)?.source == now.master_address;
+        let outranked = now.master_priority < now.priority_base;
+        let fits = self.against_ruling_here(ours, &now.master_address).is_empty();
+        let wanted = known && !outranked && fits && now.master_priority < 254;
+        let master = now.master_address.parse().ok().filter(|_| wanted)?;
+        Some((master, now.master_priority + 1))
+    }
+
+    /// Takes it from a node that leads in our place and cannot be asked: outranks it for a moment, by
+    /// which its lead ends.
+    async fn reclaim(&self, ours: &Ours, hold: &Hold, master: Ipv4Addr, lead: u32, wish: &Wish) -> v1::Move {
+        let (own, name, node) = (self.name(), &ours.now.name, &hold.to_node);
+        let mut course = Course::new(name).between(node, &own);
+        let why = format!("{node} cannot be asked, so {own} outranks it for a moment with priority {lead}");
+        if wish.dry_run {
+            return course.end(Outcome::WouldMove, format!("{name} would move from {node} to {own}: {why}"));
+        }
+        let _under_way = match self.begin(ours, &own, &wish.by) {
+            Ok(under_way) => under_way,
+            Err(busy) => return course.end(Outcome::Busy, judge::under_way(name, &busy)),
+        };
+        self.alter(|kept| kept.set_hold(&ours.place, None)).await;
+        match self.rule_here(ours, master, lead, node, wish).await {
+            Ok((announced, advertised)) => {
+                course.step_at(announced, StepKind::Announced, format!("{own} announced"));
+                course.step_at(advertised, StepKind::Advertised, format!("{own} advertised"));
+                tokio::time::sleep(OUTRANKS).await;
+                self.step_back(ours).await;
+                course.end(Outcome::Moved, format!("{name} moved from {node} to {own}: {why}"))
+            }
+            Err(error) => {
+                let text = format!("{name} stays on {node}: {error}; {own} holds back no more");
+                course.end(Outcome::Failed, text)
+            }
         }
     }
 
     /// A backup that has just started has heard nobody yet and knows too little to move anything: waits
-    /// until it has, at most one advert interval and a little. `None` when there is nothing to wait for.
+    /// until it has, at most one advert interval and a little, or [`LISTEN_MAX`]. `None` when there is nothing to wait for.
     async fn listened(&self, ours: &Ours) -> Option<Ours> {
         let silent =
             |now: &v1::VirtualRouter| now.state() == v1::State::Backup && now.master_address.is_empty();
@@ -99,7 +161,7 @@ impl Cluster {
             return None;
         }
         let interval = ours.now.advert_interval.and_then(|interval| Duration::try_from(interval).ok());
-        let until = Instant::now() + interval.unwrap_or_default() + LISTEN_LEEWAY;
+        let until = Instant::now() + (interval.unwrap_or_default() + LISTEN_LEEWAY).min(LISTEN_MAX);
         let mut now = self.at(&ours.place)?;
         while silent(&now.now) && Instant::now() < until {
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -296,15 +358,17 @@ impl Cluster {
         let cluster = self.clone();
         tokio::spawn(async move {
             let by = format!("time limit of {}", hold.by);
-            let wish = Wish { by, reason: hold.reason, ..Wish::default() };
-            let views = cluster.peer_views(&ours);
-            if let Some(ruler) = sender(&views, &ours.now.master_address) {
-                let answer = cluster.pull(&ours, &ruler.name, &wish, true).await;
-                let warning = answer.outcome() != Outcome::Moved;
-                cluster.say(Some(&ours.identity), warning, answer.text);
-            }
+            let wish = Wish { by, reason: hold.reason.clone(), ..Wish::default() };
+            let answer = cluster.go_back(&ours, &hold, &wish).await;
+            let well = matches!(answer.outcome(), Outcome::Moved | Outcome::Released);
+            cluster.say(Some(&ours.identity), !well, answer.text);
         });
     }
+}
+
+/// Whether the peer rules because it was handed the router.
+fn leads(view: &PeerView) -> bool {
+    view.router.as_ref().is_some_and(|router| router.state() == v1::State::Master && router.lead.is_some())
 }
 
 fn is(candidate: &v1::Candidate, kind: ObjectionKind) -> bool {

@@ -6,6 +6,7 @@ use hacluster_agent::args::Args;
 use hacluster_agent::board::Board;
 use hacluster_agent::chronicle::Chronicle;
 use hacluster_agent::cluster::Cluster;
+use hacluster_agent::cluster::holds::Store;
 use hacluster_agent::event::Event;
 use hacluster_agent::in_force::{self, DiskCheck};
 use hacluster_agent::mailbox::{Receiver, mailbox};
@@ -159,7 +160,7 @@ impl World {
         // Nobody carries anything out here.
         let ((commands, _), (asks, _)) = (mailbox(1, &wake()), mailbox(1, &wake()));
         let audit = Audit::open(dir.path(), sender.clone()).unwrap();
-        let cluster = Cluster::new(board.clone(), commands, sender.clone(), dir.path());
+        let cluster = Cluster::new(board.clone(), commands, sender.clone(), Store::open(dir.path(), false));
         let shared = Shared::new(board, DiskCheck::new(args), cluster.clone(), asks, audit);
         let api = Api::open(&dir.path().join("agent.sock"), shared, sender).unwrap();
         // Of several worlds each has its own, by name, too.

@@ -8,6 +8,7 @@
 //! | [`helps`] | agents that go or fail tell the others; without the control network nothing is lost |
 //! | [`wrong`], [`strangers`] | whatever should be refused, in words; the address is served all the time |
 //! | [`midway`] | two at once, and agents killed in the middle of a move |
+//! | [`ranks`] | leads that must end, changed priorities, reloads, and a node that rules much |
 //! | [`samples`] | the sample configurations |
 //!
 //! Needs the right to make network namespaces (root, or user namespaces); skipped by name without it.
@@ -16,6 +17,7 @@ mod helps;
 mod holds;
 mod midway;
 mod moves;
+mod ranks;
 mod samples;
 mod strangers;
 mod third;
@@ -30,6 +32,7 @@ fn main() {
     holds::trials(&mut suite);
     helps::trials(&mut suite);
     midway::trials(&mut suite);
+    ranks::trials(&mut suite);
     wrong::trials(&mut suite);
     strangers::trials(&mut suite);
     samples::trials(&mut suite);

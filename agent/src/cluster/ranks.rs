@@ -1,0 +1,197 @@
+//! A master that a peer outranks hands over, instead of waiting for the peer to preempt.
+//!
+//! ```text
+//!   our status, peers' status --ring--> Bell --wait--> outranked? --move--> the peer
+//! ```
+//!
+//! Whatever changed the priorities (a tracker, a reload, a node that came back), plain VRRP would have
+//! the peer take over with the next advert, with a moment in which nobody answers; so this changes when
+//! and how, never who. What went over once is left to plain VRRP for [`SETTLES`]: two nodes that see
+//! each other's priorities late must not hand a router to and fro.
+
+use super::judge::owns;
+use super::known::key_of;
+use super::moves::{After, Wish};
+use super::{Cluster, Ours, Place, lock};
+use crate::chronicle::Change;
+use hacluster_core::vrid::Vrid;
+use hacluster_proto::v1::{self, MoveOutcome as Outcome};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
+
+/// After a router was handed over for its rank, it is not again for so long.
+const SETTLES: Duration = Duration::from_secs(5);
+
+/// Collects numbers of virtual routers to be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rung: Mutex<Rung>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Rung {
+    vrids: BTreeSet<u8>,
+    all: bool,
+}
+
+impl Bell {
+    /// Something of `vrid` changed, or perhaps of all.
+    fn ring(&self, vrid: Option<u32>) {
+        let mut rung = lock(&self.rung);
+        match vrid.and_then(|vrid| u8::try_from(vrid).ok()) {
+            Some(vrid) => _ = rung.vrids.insert(vrid),
+            None => rung.all = true,
+        }
+        drop(rung);
+        self.news.notify_one();
+    }
+
+    async fn wait(&self) -> Rung {
+        self.news.notified().await;
+        std::mem::take(&mut lock(&self.rung))
+    }
+}
+
+/// Whether the peer's side `theirs` is about to take over from `ours`, which rules, by its priority.
+fn outranks(ours: &v1::VirtualRouter, theirs: &v1::VirtualRouter) -> bool {
+    let rules = ours.state() == v1::State::Master && !owns(ours) && ours.r#move.is_none();
+    let follows = theirs.state() == v1::State::Backup && theirs.master_address == ours.source;
+    let able = theirs.preempts && theirs.r#move.is_none() && theirs.agreement == ours.agreement;
+    rules && follows && able && theirs.priority_effective > ours.priority_effective
+}
+
+impl Cluster {
+    /// Priorities of `vrid`, or of everything, may have changed.
+    pub(super) fn looks_up(&self, vrid: Option<u32>) {
+        self.0.ranks.ring(vrid);
+    }
+
+    /// Hands over whatever a peer outranks, until the runtime ends.
+    pub(super) async fn keep_ranks(self) {
+        tokio::spawn(self.clone().ring_for_ours());
+        let mut moved: BTreeMap<Place, Instant> = BTreeMap::new();
+        loop {
+            let Rung { vrids, all } = self.0.ranks.wait().await;
+            moved.retain(|_, at| at.elapsed() < SETTLES);
+            for ours in self.all_of(|vrid: Vrid| all || vrids.contains(&vrid.get())) {
+                if moved.contains_key(&ours.place) || !self.is_outranked(&ours) {
+                    continue;
+                }
+                moved.insert(ours.place.clone(), Instant::now());
+                tokio::spawn(self.clone().give_to_the_better(ours));
+            }
+        }
+    }
+
+    async fn ring_for_ours(self) {
+        let (chronicle, mut changes) = self.0.board.subscribe();
+        drop(chronicle);
+        loop {
+            match changes.recv().await {
+                Ok(Change::Router { router, .. }) => {
+                    // Of the node itself: nobody's priority.
+                    let Some(router) = router else { continue };
+                    self.looks_up(Some(router.identity.vrid.get().into()));
+                }
+                Ok(Change::Everything) | Err(RecvError::Lagged(_)) => self.looks_up(None),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn is_outranked(&self, ours: &Ours) -> bool {
+        ours.now.state() == v1::State::Master
+            && self
+                .peer_views(ours)
+                .iter()
+                .any(|view| view.router.as_ref().is_some_and(|it| outranks(&ours.now, it)))
+    }
+
+    /// What was told may be old: every candidate is asked again.
+    async fn give_to_the_better(self, ours: Ours) {
+        let key = key_of(&ours.now);
+        let better = |peer: &str| self.peer(peer).and_then(|peer| peer.router(&key));
+        let mut candidates = self.consider(&ours, None).await;
+        candidates.retain(|candidate| {
+            candidate.priority > ours.now.priority_effective
+                && better(&candidate.node).is_some_and(|theirs| outranks(&ours.now, &theirs))
+        });
+        if candidates.is_empty() {
+            return;
+        }
+        let wish = Wish { by: self.name(), reason: "its priority is higher".to_owned(), ..Wish::default() };
+        let answer = self.push_to(&ours, candidates, &wish, After::Nothing).await;
+        // Where it did not come to that, plain VRRP does it and says so.
+        if answer.outcome() == Outcome::Moved {
+            self.say(Some(&ours.identity), false, format!("{}, whose priority is higher", answer.text));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::known::tests::router;
+    use super::*;
+
+    fn ours() -> v1::VirtualRouter {
+        v1::VirtualRouter {
+            state: v1::State::Master.into(),
+            source: "192.0.2.1".into(),
+            priority_base: 100,
+            priority_effective: 60,
+            ..router("VI_1", "eth0", 51, &[])
+        }
+    }
+
+    fn theirs() -> v1::VirtualRouter {
+        v1::VirtualRouter {
+            state: v1::State::Backup.into(),
+            source: "192.0.2.2".into(),
+            priority_base: 98,
+            priority_effective: 98,
+            master_address: "192.0.2.1".into(),
+            preempts: true,
+            ..router("VI_1", "eth0", 51, &[])
+        }
+    }
+
+    #[test]
+    fn only_who_would_preempt_by_itself_outranks() {
+        type Spoil = fn(&mut v1::VirtualRouter, &mut v1::VirtualRouter);
+        let spoilers: &[(&str, Spoil)] = &[
+            ("equal priority", |ours, _| ours.priority_effective = 98),
+            ("it holds back, or is configured to", |_, theirs| theirs.preempts = false),
+            ("it does not hear us", |_, theirs| theirs.master_address.clear()),
+            ("it hears another master", |_, theirs| theirs.master_address = "192.0.2.9".into()),
+            ("it is another virtual router", |_, theirs| theirs.agreement = "b2".into()),
+            ("it cannot", |_, theirs| theirs.state = v1::State::Fault.into()),
+            ("it rules already", |_, theirs| theirs.state = v1::State::Master.into()),
+            ("we do not rule", |ours, _| ours.state = v1::State::Backup.into()),
+            ("we own the addresses", |ours, _| ours.priority_base = 255),
+            ("we move it", |ours, _| ours.r#move = Some(v1::MoveUnderWay::default())),
+            ("they move it", |_, theirs| theirs.r#move = Some(v1::MoveUnderWay::default())),
+        ];
+        assert!(outranks(&ours(), &theirs()));
+        for (why, spoil) in spoilers {
+            let (mut ours, mut theirs) = (ours(), theirs());
+            spoil(&mut ours, &mut theirs);
+            assert!(!outranks(&ours, &theirs), "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_rings_while_nobody_waits_is_not_lost() {
+        let bell = Bell::default();
+        bell.ring(Some(7));
+        bell.ring(Some(9));
+        let rung = bell.wait().await;
+        assert!(rung.vrids == BTreeSet::from([7, 9]) && !rung.all);
+        bell.ring(None);
+        bell.ring(Some(u32::MAX)); // a peer may say anything
+        assert!(bell.wait().await.all);
+    }
+}
