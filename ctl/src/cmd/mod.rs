@@ -68,12 +68,26 @@ where
     Ok(answers)
 }
 
+async fn snapshot(node: NodeClient) -> Result<v1::GetSnapshotResponse, NodeError> {
+    Ok(node.read().get_snapshot(v1::GetSnapshotRequest {}).await?.into_inner())
+}
+
 /// Asks every node for everything; on the local socket, no answer is an error.
 pub(crate) async fn observe(cluster: &Cluster, deadline: Duration) -> anyhow::Result<Observed> {
-    let question = |node: NodeClient| async move {
-        Ok(node.read().get_snapshot(v1::GetSnapshotRequest {}).await?.into_inner())
-    };
-    Ok(observed(cluster, gather(cluster, deadline, question).await?))
+    Ok(observed(cluster, gather(cluster, deadline, snapshot).await?))
+}
+
+/// Asks those nodes once more that answered before: who was silent would cost the deadline again.
+pub(crate) async fn observe_again(cluster: &Cluster, before: Observed, deadline: Duration) -> Observed {
+    let answered: Vec<bool> = before.answers.iter().map(|answer| answer.result.is_ok()).collect();
+    let mut keep = answered.iter().copied();
+    let mut members = cluster.members.clone();
+    members.retain(|_| keep.next().unwrap_or(true));
+    let there = Cluster { name: cluster.name.clone(), members };
+    let mut fresh = ask(&there, deadline, snapshot).await.into_iter();
+    let former = before.answers.into_iter().zip(answered);
+    let answers = former.map(|(former, asked)| if asked { fresh.next().unwrap_or(former) } else { former });
+    observed(cluster, answers.collect())
 }
 
 fn observed(cluster: &Cluster, answers: Vec<Answer<v1::GetSnapshotResponse>>) -> Observed {

@@ -1,6 +1,6 @@
 //! `haclusterctl status`.
 
-use super::observe;
+use super::{observe, observe_again};
 use crate::Outcome;
 use crate::args::{Format, Place, StatusArgs};
 use crate::fanout::{Answer, Cluster};
@@ -23,12 +23,14 @@ pub(super) async fn run(place: &Place, args: &StatusArgs) -> anyhow::Result<Outc
     if args.watch {
         return watch(&cluster, place, args, observed).await;
     }
+    let before = observed.clone();
     let mut status = Status::of(observed, &args.routers)?;
     // The nodes answer one after the other, if only by microseconds: what looks like two masters or
     // none can be a takeover that one had seen and the other had not.
     if status.is_unsettled() {
         tokio::time::sleep(AGAIN).await;
-        status = Status::of(observe(&cluster, place.timeout).await?, &args.routers)?;
+        let observed = observe_again(&cluster, before, place.timeout).await;
+        status = Status::of(observed, &args.routers)?;
     }
     show(&status, args)
 }

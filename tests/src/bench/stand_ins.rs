@@ -161,15 +161,17 @@ struct StandIn {
 /// A node with one virtual router, which it rules.
 fn answer(name: &str) -> GetSnapshotResponse {
     let now = Some(SystemTime::now().into());
+    // Its own: two hundred masters of one virtual router would be a finding, and asked about again.
+    let number: u32 = name.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
     let address = Address {
-        address: "192.0.2.80/24".into(),
+        address: format!("10.1.{}.{}/24", number / 250, number % 250 + 1),
         interface: "eth0".into(),
         present: true,
         advertised: true,
     };
     let router = VirtualRouter {
         name: format!("VI_{name}"),
-        vrid: 51,
+        vrid: number % 255 + 1,
         interface: "eth0".into(),
         state: State::Master.into(),
         since: now,
