@@ -363,4 +363,83 @@ mod tests {
         assert!(!told.connected && told.error.contains("[api]"), "{told:?}");
         assert!(peer.client().is_err());
     }
+
+    /// A peer whose clock is off.
+    struct Off(i64);
+
+    #[tonic::async_trait]
+    impl v1::peer_server::Peer for Off {
+        async fn ping(
+            &self,
+            _: Request<v1::PingRequest>,
+        ) -> Result<tonic::Response<v1::PingResponse>, Status> {
+            let mut now = prost_types::Timestamp::from(SystemTime::now());
+            now.seconds += self.0;
+            Ok(tonic::Response::new(v1::PingResponse { node: "node2".into(), now: Some(now) }))
+        }
+
+        async fn consider(
+            &self,
+            _: Request<v1::ConsiderRequest>,
+        ) -> Result<tonic::Response<v1::ConsiderResponse>, Status> {
+            std::future::pending().await
+        }
+
+        async fn take_over(
+            &self,
+            _: Request<v1::TakeOverRequest>,
+        ) -> Result<tonic::Response<v1::TakeOverResponse>, Status> {
+            Err(Status::unimplemented(""))
+        }
+
+        async fn step_back(
+            &self,
+            _: Request<v1::StepBackRequest>,
+        ) -> Result<tonic::Response<v1::StepBackResponse>, Status> {
+            Err(Status::unimplemented(""))
+        }
+
+        async fn hand_over(
+            &self,
+            _: Request<v1::HandOverRequest>,
+        ) -> Result<tonic::Response<v1::HandOverResponse>, Status> {
+            Err(Status::unimplemented(""))
+        }
+    }
+
+    async fn client_of(peer: Off) -> PeerClient<Channel> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let incoming = tonic::transport::server::TcpIncoming::from(listener);
+        let service = v1::peer_server::PeerServer::new(peer);
+        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+        PeerClient::new(Channel::from_shared(address).unwrap().connect().await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_an_hour_off_is_found_within_the_round_trip() {
+        for hour in [3_600, -3_600] {
+            let begin = Instant::now();
+            let (nanos, within) = ping(&mut client_of(Off(hour)).await, "node1").await.unwrap();
+            assert!(within <= begin.elapsed() / 2, "{within:?}");
+            let error = (nanos - hour * 1_000_000_000).unsigned_abs();
+            // A little more: the two clocks are read one after the other.
+            assert!(
+                u128::from(error) <= (within + Duration::from_millis(1)).as_nanos() * 2,
+                "{nanos} +- {within:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn who_never_answers_is_given_up_in_time() {
+        let mut client = client_of(Off(0)).await;
+        let limit = Duration::from_millis(50);
+        let call = async |request| client.consider(request).await;
+        let status = bounded(limit, v1::ConsiderRequest::default(), call).await.unwrap_err();
+        assert!(
+            matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Cancelled),
+            "{status:?}"
+        );
+    }
 }

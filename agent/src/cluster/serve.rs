@@ -157,6 +157,10 @@ impl Cluster {
     pub(crate) async fn step_back_for(&self, from: &str, request: &v1::StepBackRequest) -> bool {
         let key = request.router.clone().unwrap_or_default();
         let Some(ours) = self.ours_by(&key) else { return false };
+        let lead = self.0.store.kept().of(&ours.place).lead;
+        if lead.is_some_and(|lead| !lead.from_node.eq_ignore_ascii_case(from)) {
+            return false; // handed over by another node since
+        }
         let had = self.step_back(&ours).await;
         if had {
             let text = format!("{from} took the handing over back: {}", request.reason);

@@ -193,14 +193,14 @@ impl Cluster {
             let hold = hold_of(wish, to);
             self.alter(|kept| kept.set_hold(&ours.place, Some(hold))).await;
         }
-        let place = ours.place.clone();
+        let (place, asked) = (ours.place.clone(), Instant::now());
         if let Err(error) = self.ask(ORDER_MAX, |ticket| Command::Resign { place, ticket }).await {
             if after == After::Hold {
                 self.alter(|kept| kept.set_hold(&ours.place, None)).await;
             }
             return course.end(Outcome::Failed, format!("{name} stays on {own}: {error}"));
         }
-        course.step(StepKind::Released, format!("{own} resigned and released"));
+        course.step_at(asked, StepKind::Released, format!("{own} resigned and released"));
         match self.successor(ours).await {
             Some(now) => {
                 let node = sender(&self.peer_views(ours), &now).map_or(now, |peer| peer.name.clone());
