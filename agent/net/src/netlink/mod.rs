@@ -2,13 +2,15 @@
 //!
 //! [`Requests`] asks and waits, [`Monitor`] listens and never waits. Messages to the kernel are built
 //! with netlink-packet-route; of what comes back only the attributes we use are decoded, so that an
-//! attribute from a newer kernel can never make a link unreadable.
+//! attribute from a newer kernel can never make a link unreadable. [`nft`] does the same for the packet
+//! filter.
 
 pub mod address;
 mod frame;
 pub mod lab;
 mod link;
 mod monitor;
+pub mod nft;
 mod request;
 
 pub use address::{AddressEntry, AddressSpec, Change, PROTOCOL_MARK};
@@ -17,17 +19,17 @@ pub use monitor::{Event, Group, Monitor};
 pub use request::{Request, Requests};
 
 use crate::NetError;
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 
 /// Room for answers in the kernel: more than the ACKs of one batch or the events of one large claim.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
-/// Opens a route netlink socket with a large receive buffer. Large is a wish: without `CAP_NET_ADMIN`
+/// Opens a netlink socket with a large receive buffer. Large is a wish: without `CAP_NET_ADMIN`
 /// the kernel caps it at `net.core.rmem_max`, and overruns are handled anyway.
-fn open_socket() -> Result<(Socket, u32), NetError> {
+fn open_socket(protocol: isize) -> Result<(Socket, u32), NetError> {
     let failed = |error| NetError::from_io("open a netlink socket", &error);
-    let mut socket = Socket::new(NETLINK_ROUTE).map_err(failed)?;
+    let mut socket = Socket::new(protocol).map_err(failed)?;
     let address: SocketAddr = socket.bind_auto().map_err(failed)?;
     if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
         let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES);

@@ -6,7 +6,7 @@ use super::{
     open_socket,
 };
 use crate::NetError;
-use netlink_sys::Socket;
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{SockFilter, SockRef};
 use std::{
@@ -74,7 +74,7 @@ impl Monitor {
     /// Open the monitor first and list objects afterwards: a change in between is then seen twice
     /// rather than never.
     pub fn open(groups: &[Group]) -> Result<Self, NetError> {
-        let (socket, _) = open_socket()?;
+        let (socket, _) = open_socket(NETLINK_ROUTE)?;
         let failed = |error| NetError::from_io("listen to netlink notifications", &error);
         for group in groups {
             let number = match group {

@@ -22,7 +22,7 @@ use netlink_packet_route::{
     address::{AddressAttribute, AddressMessage},
     link::{LinkAttribute, LinkExtentMask, LinkMessage},
 };
-use netlink_sys::{Socket, SocketAddr};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::{
     errno::Errno,
     net::if_::if_indextoname,
@@ -65,7 +65,7 @@ pub struct Requests {
 impl Requests {
     /// Opens a socket in the network namespace of the calling thread.
     pub fn open() -> Result<Self, NetError> {
-        let (socket, port) = open_socket()?;
+        let (socket, port) = open_socket(NETLINK_ROUTE)?;
         // Both are refinements: shorter answers, and the kernel's own words about a failure.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
@@ -227,32 +227,39 @@ impl Requests {
         message.serialize(body);
     }
 
-    /// Sends the datagram, then hands every message from the kernel to `f` until that says "enough".
-    /// Answers to earlier, abandoned requests come along: `f` tells them by sequence number.
     fn exchange(&mut self, f: &mut dyn FnMut(&Frame<'_>) -> bool) -> Result<(), Errno> {
-        let deadline = Instant::now() + TIMEOUT;
-        let kernel = SocketAddr::new(0, 0);
-        self.socket.send_to(&self.sending, &kernel, 0).map_err(|error| errno_of(&error))?;
-        loop {
-            // The kernel answers while it takes the request: waiting first would be a call wasted.
-            let mut room = &mut self.receiving[..];
-            match self.socket.recv_from(&mut room, libc::MSG_DONTWAIT | libc::MSG_TRUNC) {
-                Ok((length, sender)) if sender.port_number() == 0 => {
-                    let datagram = self.receiving.get(..length).ok_or(Errno::EMSGSIZE)?;
-                    if frames(datagram).any(|frame| f(&frame)) {
-                        return Ok(());
-                    }
+        exchange(&self.socket, &self.sending, &mut self.receiving, f)
+    }
+}
+
+/// Sends the datagram, then hands every message from the kernel to `f` until that says "enough".
+/// Answers to earlier, abandoned requests come along: `f` tells them by sequence number.
+pub(super) fn exchange(
+    socket: &Socket,
+    sending: &[u8],
+    receiving: &mut [u8],
+    f: &mut dyn FnMut(&Frame<'_>) -> bool,
+) -> Result<(), Errno> {
+    let deadline = Instant::now() + TIMEOUT;
+    let kernel = SocketAddr::new(0, 0);
+    socket.send_to(sending, &kernel, 0).map_err(|error| errno_of(&error))?;
+    loop {
+        // The kernel answers while it takes the request: waiting first would be a call wasted.
+        let mut room = &mut receiving[..];
+        match socket.recv_from(&mut room, libc::MSG_DONTWAIT | libc::MSG_TRUNC) {
+            Ok((length, sender)) if sender.port_number() == 0 => {
+                let datagram = receiving.get(..length).ok_or(Errno::EMSGSIZE)?;
+                if frames(datagram).any(|frame| f(&frame)) {
+                    return Ok(());
                 }
-                Ok(_) => {} // from a process, not from the kernel
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    wait_readable(&self.socket, deadline)?
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(errno_of(&error)),
             }
-            if Instant::now() >= deadline {
-                return Err(Errno::ETIMEDOUT);
-            }
+            Ok(_) => {} // from a process, not from the kernel
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_readable(socket, deadline)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(errno_of(&error)),
+        }
+        if Instant::now() >= deadline {
+            return Err(Errno::ETIMEDOUT);
         }
     }
 }
