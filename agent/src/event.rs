@@ -183,6 +183,13 @@ pub enum What {
         /// What, by whom and why.
         text: String,
     },
+    /// Something of the packet filter in front of addresses that are not served.
+    Filter {
+        /// Worth waking someone.
+        warning: bool,
+        /// What, by whom and the mend.
+        text: String,
+    },
     /// So many events came faster than they could be told.
     Lost(u64),
     /// Something a status shows.
@@ -217,6 +224,7 @@ impl What {
             | Self::Cleaned { .. }
             | Self::Reload(_)
             | Self::Api(_)
+            | Self::Filter { warning: false, .. }
             | Self::Cluster { warning: false, .. } => Level::Info,
             Self::Fact(_) => Level::Silent,
             Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
@@ -229,6 +237,7 @@ impl What {
             | Self::Evicted { .. }
             | Self::Refused { .. }
             | Self::ReloadRefused(_)
+            | Self::Filter { warning: true, .. }
             | Self::Cluster { warning: true, .. }
             | Self::ApiTrouble(_)
             | Self::Lost(_)
@@ -294,7 +303,10 @@ impl fmt::Display for What {
                 ),
             },
             Self::Trouble { error } => error.fmt(f),
-            Self::Api(text) | Self::ApiTrouble(text) | Self::Cluster { text, .. } => f.write_str(text),
+            Self::Api(text)
+            | Self::ApiTrouble(text)
+            | Self::Filter { text, .. }
+            | Self::Cluster { text, .. } => f.write_str(text),
             Self::Reload(what) => write!(f, "reload: {what}"),
             Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),
             Self::Lost(count) => {

@@ -52,6 +52,8 @@ pub struct Setup {
     pub addresses: Vec<SetupAddress>,
     /// See [`agreement`].
     pub agreement: String,
+    /// Why packets to its addresses are dropped; `None` when they are served.
+    pub filtered: Option<&'static str>,
     /// What it counts.
     pub tally: Arc<Tally>,
 }
@@ -83,6 +85,7 @@ impl Setup {
             preempts: configured.preemption == Preemption::After(Duration::ZERO),
             addresses: advertised.chain(excluded).collect(),
             agreement: agreement(configured),
+            filtered: configured.filtered_because(),
             tally,
         }
     }
@@ -139,6 +142,8 @@ pub struct Held {
     pub present: Vec<bool>,
     /// How often addresses that others removed were put back.
     pub restorations: u64,
+    /// They are served although that is not wanted: the packet filter is not in force.
+    pub served: bool,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //!   RUN_DIR/agent.lock       held while the agent lives; contains its process id
 //!   RUN_DIR/addresses.json   addresses we may have put in place: a successor of a killed agent removes
 //!                            those that its own configuration does not name
+//!   RUN_DIR/tables           nftables tables we may have made, one a line: likewise
 //!   RUN_DIR/agent.sock       where the agent answers, see `api`
 //! ```
 
@@ -15,6 +16,9 @@ use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Tables of predecessors that are looked for.
+const LEFTOVER_TABLES: usize = 16;
 
 /// Where the agent writes unless told otherwise.
 pub const DEFAULT: &str = "/run/hacluster";
@@ -109,9 +113,37 @@ impl RunDir {
         Ok(())
     }
 
+    fn tables(&self) -> PathBuf {
+        self.path.join("tables")
+    }
+
+    /// Names of nftables tables that a predecessor may have left behind. It is for the finder to see
+    /// whose they are.
+    pub fn leftover_tables(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.tables()).unwrap_or_default();
+        let names = text.lines().filter(|name| !name.is_empty() && name.len() < 128);
+        names.take(LEFTOVER_TABLES).map(str::to_owned).collect()
+    }
+
+    /// Records tables that may be made from now on; those recorded before stay.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record_tables(&self, names: &[String]) -> anyhow::Result<()> {
+        let mut all = self.leftover_tables();
+        all.extend(names.iter().cloned());
+        all.sort();
+        all.dedup();
+        let fresh = self.path.join("tables.new");
+        fs::write(&fresh, all.join("\n"))?;
+        fs::rename(&fresh, self.tables())?;
+        Ok(())
+    }
+
     /// All addresses were removed in order: nothing is left to clean.
     pub fn forget(&self) {
         let _ = fs::remove_file(self.addresses());
+        let _ = fs::remove_file(self.tables());
     }
 }
 
@@ -161,7 +193,11 @@ mod tests {
         assert_eq!(run.leftovers(), [row]);
         fs::write(run.addresses(), "[[\"eth0\",").unwrap();
         assert_eq!(run.leftovers(), []);
+        run.record_tables(&["hacluster".to_owned(), "b".to_owned()]).unwrap();
+        run.record_tables(&["a".to_owned(), "b".to_owned()]).unwrap();
+        assert_eq!(run.leftover_tables(), ["a", "b", "hacluster"]);
+        fs::write(run.tables(), [b'a', b'\n', 0xff]).unwrap();
         run.forget();
-        assert_eq!(run.leftovers(), []);
+        assert_eq!((run.leftovers(), run.leftover_tables()), (vec![], vec![]));
     }
 }

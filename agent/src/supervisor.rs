@@ -10,7 +10,7 @@ use crate::cluster::holds::Store;
 use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
 use crate::in_force::{self, DiskCheck, InForce};
-use crate::kernel::{self, RouterId};
+use crate::kernel::{self, FilterSettings, RouterId};
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::protocol::{self, Command, Ended, Queues};
 use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
@@ -47,6 +47,8 @@ struct Supervisor {
     args: Args,
     in_force: Arc<InForce>,
     run_dir: RunDir,
+    /// Names that the packet filter's table may have.
+    tables: Vec<String>,
     commands: Sender<Command>,
     events: EventSender,
     api_settings: Settings,
@@ -93,7 +95,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (reports, report_reader) = mailbox(ORDERS, &knock);
     let (orders, order_reader) = mailbox(ORDERS, &Wake::new()?);
     run_dir.record(&loaded.config.routers, &leftovers).context("cannot record addresses")?;
-    let kernel = kernel::spawn(order_reader, reports, events.clone(), leftovers)?;
+    let filter = FilterSettings::new(&loaded.config.filter, run_dir.path(), run_dir.leftover_tables());
+    let tables = filter.names().to_vec();
+    let kernel = kernel::spawn(order_reader, reports, events.clone(), leftovers, filter)?;
     let ended = Wake::new()?;
     let (notices, notice_reader) = mailbox(NOTICES, &Wake::new()?);
     let queues = Queues {
@@ -112,6 +116,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         args,
         in_force,
         run_dir,
+        tables,
         commands,
         events,
         api_settings,
@@ -182,6 +187,7 @@ impl Supervisor {
             routers.len(),
             self.args.config.display()
         );
+        self.record_tables();
         for router in routers {
             self.add(router);
         }
@@ -260,6 +266,7 @@ impl Supervisor {
         let after = &self.in_force.loaded.config;
         let takeover_changed = before.agent.fast_takeover != after.agent.fast_takeover;
         self.record(&[&before.routers[..], &after.routers[..]].concat());
+        self.record_tables();
         for change in &changes {
             self.tell(What::Reload(change.to_string()));
         }
@@ -281,6 +288,14 @@ impl Supervisor {
     fn record(&self, routers: &[VirtualRouter]) {
         if let Err(error) = self.run_dir.record(routers, &[]) {
             tracing::warn!("cannot record addresses, a successor could not clean up: {error}");
+        }
+    }
+
+    fn record_tables(&self) {
+        if self.in_force.loaded.config.routers.iter().any(VirtualRouter::is_filtered)
+            && let Err(error) = self.run_dir.record_tables(&self.tables)
+        {
+            tracing::warn!("cannot record the packet filter, a successor could not clean up: {error}");
         }
     }
 

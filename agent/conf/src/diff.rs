@@ -14,7 +14,8 @@ mod cluster;
 
 use crate::diag::{Diagnostic, Severity};
 use crate::model::{
-    Accept, Address, Agent, Authentication, Config, Garp, Global, InitialState, Preemption, VirtualRouter,
+    Accept, Address, Agent, Authentication, Config, Garp, Global, InitialState, PacketFilter, Preemption,
+    VirtualRouter,
 };
 use hacluster_core::{time::Duration, vrid::Vrid};
 use std::fmt;
@@ -91,15 +92,15 @@ impl fmt::Display for Change {
                 write!(f, "{}: {}", new.name, what.join(", "))?;
                 f.write_str(if self.effect() == Effect::Restart { " (restarts it)" } else { "" })
             }
-            Self::Agent(field) => {
-                write!(f, "agent: {field}")?;
+            Self::Agent(field) | Self::Global(field) => {
+                let of = if matches!(self, Self::Agent(_)) { "agent" } else { "global" };
+                write!(f, "{of}: {field}")?;
                 f.write_str(if field.effect == Effect::Restart {
                     " (needs a restart of the agent)"
                 } else {
                     ""
                 })
             }
-            Self::Global(field) => write!(f, "global: {field}"),
             Self::Cluster(field) => write!(f, "cluster: {field}"),
         }
     }
@@ -109,6 +110,7 @@ impl fmt::Display for Change {
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes: Vec<Change> = agent(&old.agent, &new.agent).into_iter().map(Change::Agent).collect();
     changes.extend(global(&old.global, &new.global).into_iter().map(Change::Global));
+    changes.extend(filter(&old.filter, &new.filter).into_iter().map(Change::Global));
     changes.extend(cluster::fields(old, new).into_iter().map(Change::Cluster));
     let pairs: Vec<Option<&VirtualRouter>> =
         new.routers.iter().map(|router| predecessor(router, &old.routers, &new.routers)).collect();
@@ -242,6 +244,16 @@ fn global(old: &Global, new: &Global) -> Vec<FieldChange> {
         seconds(&Duration::from_millis(*ms))
     });
     fields.live("log_unknown_vrids", log_unknown_vrids, &new.log_unknown_vrids);
+    fields.0
+}
+
+fn filter(old: &PacketFilter, new: &PacketFilter) -> Vec<FieldChange> {
+    let mut fields = Fields::default();
+    fields.compare("packet_filter", Effect::Restart, (old, new), |filter| {
+        let table = filter.table.as_deref().unwrap_or("default");
+        let counters = if filter.counters { " with counters" } else { "" };
+        format!("table {table} at priority {}{counters}", filter.priority)
+    });
     fields.0
 }
 

@@ -24,7 +24,7 @@ mod table;
 
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::Findings;
-use crate::model::{Agent, Config, Global};
+use crate::model::{Agent, Config, Global, PacketFilter};
 use crate::{Loaded, source::Source};
 use read::{Layers, List};
 use std::collections::{HashMap, HashSet};
@@ -37,6 +37,8 @@ const AGENT_KEYS: [&str; 6] =
 /// Keys of `[global]`.
 const GLOBAL_KEYS: [&str; 5] =
     ["router_id", "mcast_group", "startup_delay", "log_unknown_vrids", "keepalived_conf"];
+/// Keys of `[packet_filter]`.
+const FILTER_KEYS: [&str; 3] = ["table", "priority", "counters"];
 /// Longest `startup_delay`, in seconds.
 const STARTUP_DELAY_MAX_SECS: u64 = 3600;
 
@@ -112,6 +114,9 @@ fn lower(config: &mut Config, layers: &Layers, findings: &Findings, path: &Path,
             router.mcast_group = config.global.mcast_group;
         }
     }
+    if let Some(table) = root.table("packet_filter") {
+        packet_filter(table, &mut config.filter);
+    }
     if let Some(mut routers) = root.table("virtual_router") {
         // One after the other: a table knows the errors since it was begun.
         let keys = layers.keys(List::Routers);
@@ -178,4 +183,17 @@ fn global(mut table: Table<'_>, global: &mut Global) {
     table.set_bool("log_unknown_vrids", &mut global.log_unknown_vrids);
     table.text("keepalived_conf");
     table.finish(&GLOBAL_KEYS);
+}
+
+fn packet_filter(mut table: Table<'_>, filter: &mut PacketFilter) {
+    let expected = "a letter, then letters, digits, `_`, `-` and `.`, 64 at most";
+    let name = |text: &str| PacketFilter::is_table_name(text).then(|| text.to_owned());
+    if let Some(name) = table.parsed("table", expected, name) {
+        filter.table = Some(name);
+    }
+    if let Some(priority) = table.signed("priority") {
+        filter.priority = priority;
+    }
+    table.set_bool("counters", &mut filter.counters);
+    table.finish(&FILTER_KEYS);
 }

@@ -162,6 +162,7 @@ fn settings_of_process_and_globals() {
     new.global.mcast_group = Ipv4Addr::new(224, 0, 0, 99);
     new.global.startup_delay_ms = 1500;
     new.global.log_unknown_vrids = true;
+    new.filter.table = Some("vips".into());
     assert_eq!(
         lines(&old, &new),
         [
@@ -174,6 +175,7 @@ fn settings_of_process_and_globals() {
             "global: mcast_group 224.0.0.18 -> 224.0.0.99",
             "global: startup_delay 0s -> 1.5s",
             "global: log_unknown_vrids false -> true",
+            "global: packet_filter table default at priority -1 -> table vips at priority -1 (needs a restart of the agent)",
         ]
     );
 }

@@ -33,6 +33,10 @@ fn findings(loaded: &Loaded) -> Vec<String> {
     loaded.diagnostics.iter().map(line).collect()
 }
 
+fn codes(loaded: &Loaded) -> Vec<&str> {
+    loaded.diagnostics.iter().map(|found| found.code).collect()
+}
+
 fn shown(loaded: &Loaded) -> String {
     render::text(&loaded.diagnostics, &loaded.sources, false)
 }
@@ -80,7 +84,8 @@ master_refresh_repeat = 3
 interval = 0.001
 "#,
     ));
-    assert_eq!(findings(&loaded), Vec::<String>::new());
+    // It is strict, and says that it does not accept: a word is due, and nothing else.
+    assert_eq!(codes(&loaded), ["filtered-addresses"], "{}", shown(&loaded));
     let agent = &loaded.config.agent;
     assert_eq!((agent.realtime_priority, agent.lock_memory, agent.fast_takeover), (Some(50), true, false));
     assert_eq!((&agent.cpu_affinity[..], agent.run_dir.as_deref()), (&[1, 2][..], Some(Path::new("/run/x"))));
@@ -477,4 +482,18 @@ fn both_samples_say_the_same() {
     assert_eq!(shown(&toml), "");
     assert_eq!(conf.config.routers.len(), 2);
     assert_eq!(conf.config, toml.config);
+}
+
+#[test]
+fn packet_filter() {
+    let loaded = load(&files(
+        "[packet_filter]\ntable = \"vips\"\npriority = -150\ncounters = true\n\
+         [[virtual_router]]\nname = \"A\"\ninterface = \"eth0\"\nvrid = 1\naddresses = [\"192.0.2.1/24\"]\naccept = false",
+    ));
+    let filter = &loaded.config.filter;
+    assert_eq!((filter.table.as_deref(), filter.priority, filter.counters), (Some("vips"), -150, true));
+    assert!(loaded.config.routers[0].is_filtered(), "{}", shown(&loaded));
+    let loaded = load(&files("[packet_filter]\ntable = \"a b\"\npriority = \"high\"\nname = \"x\""));
+    assert_eq!(loaded.config.filter, Default::default());
+    assert_eq!(findings(&loaded).len(), 3, "{}", shown(&loaded));
 }

@@ -47,6 +47,10 @@ pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
         agreement: view.setup.agreement.clone(),
         r#move: duty.moving.clone(),
         preempts: view.setup.preempts && standing.is_some_and(|standing| !standing.orders.hold_back),
+        filter: view
+            .setup
+            .filtered
+            .map(|reason| v1::PacketFilter { reason: reason.to_owned(), missing: view.held.served }),
     }
 }
 
@@ -213,7 +217,7 @@ mod tests {
         for fact in [
             Fact::Configured(setup(&["192.0.2.80/24", "192.0.2.81/24"])),
             Fact::Standing(backup),
-            Fact::Held(Held { present: vec![false, true], restorations: 3 }),
+            Fact::Held(Held { present: vec![false, true], restorations: 3, served: false }),
         ] {
             chronicle.fold(&happened(&one, 7, fact), moment(9));
         }

@@ -7,6 +7,7 @@
 //! leaves early.
 
 use super::announcer::Announcer;
+use super::filter::{Filter, FilterSettings};
 use super::holding::{Holding, Want};
 use super::interfaces::Interfaces;
 use super::view::LISTING;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 const MONITOR: u64 = 0;
 const ORDERS: u64 = 1;
+const FILTER: u64 = 2;
 
 /// The thread's state.
 pub(super) struct Hands {
@@ -45,6 +47,7 @@ pub(super) struct Hands {
     /// Routers with work left, and how far it got.
     pub(super) work: VecDeque<(RouterId, usize)>,
     pub(super) announcer: Announcer,
+    pub(super) filter: Filter,
     pub(super) leftovers: Vec<Leftover>,
     /// Definitions that wait for the next listing.
     pub(super) defined: Vec<RouterId>,
@@ -60,6 +63,7 @@ impl Hands {
         reports: Sender<Report>,
         events: EventSender,
         leftovers: Vec<Leftover>,
+        filter: FilterSettings,
     ) -> Result<Self, NetError> {
         let requests = Requests::open()?;
         let monitor = Monitor::open(&[Group::Links, Group::Ipv4Addresses])?;
@@ -68,6 +72,7 @@ impl Hands {
         waiter.add(&monitor, MONITOR)?;
         waiter.add(orders.wake(), ORDERS)?;
         Ok(Self {
+            filter: Filter::new(filter, events.clone()),
             orders,
             reports,
             events,
@@ -95,12 +100,14 @@ impl Hands {
         loop {
             self.wait();
             self.hear_kernel();
+            self.filter.hear();
             self.orders.wake().clear();
             while let Some(order) = self.orders.pop() {
                 self.obey(order);
             }
             self.settle_definitions();
             self.work_one_batch();
+            self.settle_filter();
             self.announce_one_batch();
             self.report_claimed();
             self.report_interfaces();
@@ -109,6 +116,7 @@ impl Hands {
                 self.sweep();
             }
             if self.stopping && self.work.is_empty() {
+                self.filter.close();
                 self.reports.send_patiently(Report::Finished);
                 return;
             }
@@ -117,7 +125,8 @@ impl Hands {
 
     fn wait(&mut self) {
         let now = clock::now();
-        let due = self.announcer.next_due().map_or(self.next_sweep, |due| due.min(self.next_sweep));
+        let due = [self.announcer.next_due(), self.filter.next_look()];
+        let due = due.into_iter().flatten().fold(self.next_sweep, Instant::min);
         let deadline = if self.work.is_empty() && !self.stopping { due } else { now };
         let waited = self.waiter.wait_until(Some(deadline)).map(drop);
         if let Err(error) = waited {
@@ -173,6 +182,7 @@ impl Hands {
             return;
         }
         self.list_all();
+        self.filter.due = true;
         self.report_interfaces();
         for id in std::mem::take(&mut self.defined) {
             self.report_usable(id);
@@ -281,10 +291,20 @@ impl Hands {
         self.enqueue(id);
     }
 
+    /// Lets the filter follow what is in place, once nothing is being changed.
+    fn settle_filter(&mut self) {
+        if self.filter.due && self.work.is_empty() && !self.stopping {
+            let any = self.holdings.values().any(|holding| holding.drops);
+            let wanted = || self.holdings.values().flat_map(Holding::unserved).collect();
+            self.filter.settle(any.then(wanted), &self.waiter, FILTER);
+        }
+        self.filter.look();
+    }
+
     /// Tells which addresses are there, of routers whose work is done for now.
     fn tell_held(&mut self) {
         for holding in self.holdings.values_mut().filter(|holding| !holding.queued) {
-            if let Some(held) = holding.held_news() {
+            if let Some(held) = holding.held_news(self.filter.is_missing()) {
                 self.events.send_or_drop(Event::now(Some(holding.identity.clone()), Fact::Held(held)));
             }
         }

@@ -49,6 +49,8 @@ pub(super) struct Holding {
     pub(super) want: Want,
     pub(super) owner: bool,
     pub(super) gap: Duration,
+    /// What is sent to its addresses is dropped.
+    pub(super) drops: bool,
     /// Rounds of announcements of the claim in force.
     pub(super) rounds: u32,
     /// Number of the claim whose outcome is still to be reported.
@@ -99,6 +101,7 @@ impl Holding {
             want: Want::Undecided,
             owner: definition.owner,
             gap: definition.garp_interval,
+            drops: definition.drops,
             rounds: 0,
             claim: None,
             queued: false,
@@ -181,17 +184,26 @@ impl Holding {
     }
 
     /// Which addresses are there, unless that was told already. Compares without allocating.
-    pub(super) fn held_news(&mut self) -> Option<Held> {
+    pub(super) fn held_news(&mut self, filter_missing: bool) -> Option<Held> {
+        let served = self.drops && filter_missing;
         let present = || self.slots.iter().map(|slot| slot.present);
         let told = self.told.as_ref();
         if told.is_some_and(|told| {
-            told.restorations == self.restorations && told.present.iter().copied().eq(present())
+            (told.restorations, told.served) == (self.restorations, served)
+                && told.present.iter().copied().eq(present())
         }) {
             return None;
         }
-        let held = Held { present: present().collect(), restorations: self.restorations };
+        let held = Held { present: present().collect(), restorations: self.restorations, served };
         self.told = Some(held.clone());
         Some(held)
+    }
+
+    /// Addresses that are there, or will be, and are not to be served.
+    pub(super) fn unserved(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let wanted = self.want == Want::Present;
+        let slots = self.slots.iter().filter(move |_| self.drops);
+        slots.filter(move |slot| slot.present || wanted && slot.spec.index != 0).map(|slot| slot.spec.ip)
     }
 
     /// How many of its addresses are there.
@@ -252,6 +264,7 @@ mod tests {
             promote_secondaries: false,
             owner: false,
             garp_interval: Duration::ZERO,
+            drops: false,
         });
         holding.slots.iter_mut().for_each(|slot| slot.spec.index = 3);
         holding
@@ -323,6 +336,30 @@ mod tests {
         holding.slots[0].spec.index = 0;
         holding.want = Want::Present;
         assert!(!holding.differs());
+    }
+
+    #[test]
+    fn unserved_is_what_is_in_place_or_will_be() {
+        let mut holding = holding(2);
+        holding.slots[1].present = true;
+        assert_eq!(holding.unserved().count(), 0, "it serves");
+        holding.drops = true;
+        assert_eq!(holding.unserved().collect::<Vec<_>>(), [Ipv4Addr::new(192, 0, 2, 1)]);
+        holding.want = Want::Present;
+        assert_eq!(holding.unserved().count(), 2);
+        (holding.want, holding.slots[1].present) = (Want::Absent, false);
+        assert_eq!(holding.unserved().count(), 0);
+    }
+
+    #[test]
+    fn served_against_the_will_is_news() {
+        let mut holding = holding(1);
+        holding.drops = true;
+        assert!(holding.held_news(false).is_some_and(|held| !held.served));
+        assert_eq!(holding.held_news(false), None);
+        assert!(holding.held_news(true).is_some_and(|held| held.served));
+        holding.drops = false;
+        assert!(holding.held_news(true).is_some_and(|held| !held.served));
     }
 
     #[test]

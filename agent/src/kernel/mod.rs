@@ -15,6 +15,7 @@
 //! that is, has none.
 
 mod announcer;
+mod filter;
 mod hands;
 mod holding;
 mod interfaces;
@@ -29,6 +30,8 @@ use hacluster_net::NetError;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+
+pub use filter::FilterSettings;
 
 /// Names a virtual router among threads. Never used twice in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +91,8 @@ pub struct Definition {
     pub owner: bool,
     /// Gap between announcements on one interface; zero for none.
     pub garp_interval: Duration,
+    /// What is sent to its addresses is dropped.
+    pub drops: bool,
 }
 
 /// What the kernel thread found.
@@ -167,8 +172,9 @@ pub fn spawn(
     reports: Sender<Report>,
     events: EventSender,
     leftovers: Vec<Leftover>,
+    filter: FilterSettings,
 ) -> Result<JoinHandle<()>, NetError> {
-    let hands = hands::Hands::new(orders, reports, events, leftovers)?;
+    let hands = hands::Hands::new(orders, reports, events, leftovers, filter)?;
     std::thread::Builder::new()
         .name("hacluster-net".into())
         .spawn(move || hands.run())

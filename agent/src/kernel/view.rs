@@ -159,6 +159,8 @@ impl Hands {
         }
         self.note_vanished(&before);
         self.clean_leftovers(&addresses);
+        self.filter.due = true;
+        self.filter.look_soon();
         self.look_again();
     }
 

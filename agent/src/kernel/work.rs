@@ -57,6 +57,12 @@ impl Hands {
         if steps.is_empty() {
             return;
         }
+        let unserved = |(id, number, step): &(RouterId, usize, Step)| {
+            let holding = self.holdings.get(id).filter(|holding| holding.drops && *step == Step::Add)?;
+            Some(holding.slots.get(*number)?.spec.ip)
+        };
+        let unserved: Vec<_> = steps.iter().filter_map(unserved).collect();
+        self.filter.admit(&unserved); // first: never is one of them in place and served
         let holdings = &self.holdings;
         let spec = |id: &RouterId, number: usize| {
             holdings.get(id).and_then(|h| h.slots.get(number)).map(|s| &s.spec)
@@ -109,6 +115,7 @@ impl Hands {
     pub(super) fn finish(&mut self, id: RouterId) {
         let Some(holding) = self.holdings.get_mut(&id) else { return };
         holding.queued = false;
+        self.filter.due |= holding.drops;
         let (count, of) = (holding.refusals.len(), holding.slots.len());
         let first_refusal = holding.refusals.drain(..).next();
         let identity = holding.identity.clone();

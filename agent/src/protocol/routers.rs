@@ -205,5 +205,6 @@ fn definition(id: RouterId, router: &Router) -> Definition {
         promote_secondaries: configured.promote_secondaries,
         owner: configured.priority.is_owner(),
         garp_interval: configured.garp.interval,
+        drops: configured.is_filtered(),
     }
 }

@@ -169,6 +169,19 @@ fn drained_node() {
 }
 
 #[test]
+fn filtered_on_purpose() {
+    let filter = |missing| v1::PacketFilter { reason: "vrrp_strict without accept".into(), missing };
+    let both = pair().into_iter().map(|node| node.with(|router| router.filter = Some(filter(false))));
+    let filtered = status(both.collect());
+    assert_eq!((filtered.health, filtered.notes.len()), ("ok", 1));
+    insta::assert_snapshot!(shown(&filtered));
+    let [one, two] = <[Sample; 2]>::try_from(pair()).ok().unwrap();
+    let served = status(vec![one.with(|router| router.filter = Some(filter(true))), two]);
+    assert_eq!((served.health, served.warnings[0].kind), ("degraded", "filter_missing"));
+    insta::assert_snapshot!(shown(&served));
+}
+
+#[test]
 fn drift() {
     let [one, two] = <[Sample; 2]>::try_from(pair()).ok().unwrap();
     let three = Sample::node("node3").router("VI_1", 191, Backup, 50).hears("192.0.2.11", 201);

@@ -3,6 +3,7 @@
 //! A warning degrades; a note does not: what an operator ordered is as it should be.
 
 use super::Status;
+use super::filter;
 use super::group::{Group, OnNode};
 use super::node::Hold;
 use super::router::bare;
@@ -27,11 +28,11 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    fn of(group: &Group, kind: &'static str, text: String, mend: String) -> Self {
+    pub(super) fn of(group: &Group, kind: &'static str, text: String, mend: String) -> Self {
         Self { kind, router: Some(group.name.clone()), node: None, text, mend }
     }
 
-    fn on(mut self, on: &OnNode) -> Self {
+    pub(super) fn on(mut self, on: &OnNode) -> Self {
         self.node = Some(on.node.clone());
         self
     }
@@ -52,8 +53,10 @@ pub(super) fn of_routers(status: &mut Status) {
         warnings.extend(states(group));
         warnings.extend(addresses(group));
         warnings.extend(drift(group));
+        warnings.extend(filter::missing(group));
         status.notes.extend(orders(group));
         status.notes.extend(names(group));
+        status.notes.extend(filter::note(group));
     }
 }
 

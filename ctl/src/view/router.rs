@@ -1,5 +1,6 @@
 //! What a node says of a virtual router, in the names that JSON and YAML promise.
 
+use super::filter::Filter;
 use super::node::{Hold, millis};
 use super::{known, short};
 use crate::times::timestamp;
@@ -30,6 +31,8 @@ pub(crate) struct Router {
     pub(crate) hold: Option<Hold>,
     pub(crate) lead: Option<Lead>,
     pub(crate) r#move: Option<Move>,
+    /// Packets to its addresses are dropped.
+    pub(crate) filter: Option<Filter>,
     pub(crate) agreement: Option<String>,
 }
 
@@ -217,6 +220,7 @@ impl From<v1::VirtualRouter> for Router {
             hold: of.hold.map(Hold::from),
             lead: of.lead.map(Lead::from),
             r#move: of.r#move.map(Move::from),
+            filter: of.filter.map(Filter::from),
             agreement: known(of.agreement),
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use hacluster_agent::{
     event::{Event, Identity},
-    kernel::{self, Definition, Order, Report, RouterId},
+    kernel::{self, Definition, FilterSettings, Order, Report, RouterId},
     mailbox::{Receiver, Sender, mailbox},
 };
 use hacluster_conf::model::Address;
@@ -35,7 +35,8 @@ impl Hands {
         let (orders, order_reader) = mailbox(64, &Wake::new()?);
         let (reporter, reports) = mailbox(64, &Wake::new()?);
         let (events, _events) = mailbox(64, &Wake::new()?);
-        let spawn = move || Ok(kernel::spawn(order_reader, reporter, events, Vec::new())?);
+        let spawn =
+            move || Ok(kernel::spawn(order_reader, reporter, events, Vec::new(), FilterSettings::default())?);
         let thread = host.namespace().run(spawn)?;
         let hands = Self { orders, reports, _events, thread, seen: RefCell::default() };
         let vrid = Vrid::new(51).context("a number")?;
@@ -47,6 +48,7 @@ impl Hands {
             promote_secondaries: false,
             owner: false,
             garp_interval: Duration::ZERO,
+            drops: false,
         }));
         Ok(hands)
     }

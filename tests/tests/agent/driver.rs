@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use hacluster_agent::{
     event::{Event, Place},
-    kernel::{self, RouterId},
+    kernel::{self, FilterSettings, RouterId},
     mailbox::{Receiver, Sender, mailbox},
     orders::Orders,
     protocol::{self, Answer, Command, Notice, Queues, Refusal, Ticket},
@@ -59,7 +59,8 @@ impl Driver {
         let threads = host.namespace().run(move || {
             let (orders, order_reader) = mailbox(ROOM, &Wake::new()?);
             let (reports, report_reader) = mailbox(ROOM, &knock);
-            let hands = kernel::spawn(order_reader, reports, events.clone(), Vec::new())?;
+            let hands =
+                kernel::spawn(order_reader, reports, events.clone(), Vec::new(), FilterSettings::default())?;
             let queues = Queues {
                 commands: command_reader,
                 reports: report_reader,

@@ -9,6 +9,7 @@
 //! | [`upsets`], [`links`] | addresses taken away; interfaces that go and come |
 //! | [`moves`] | addresses that change hands within a node |
 //! | [`settings`], [`announce`] | addresses, groups and sources as configured; gratuitous ARP |
+//! | [`filter`] | addresses that are held and do not answer |
 //! | [`packets`] | forged, broken and foreign adverts |
 //! | [`reload`], [`command`] | SIGHUP; the command line, exit statuses, logs |
 //!
@@ -19,6 +20,7 @@ mod claims;
 mod command;
 mod driver;
 mod election;
+mod filter;
 mod handover;
 mod leaving;
 mod links;
@@ -44,6 +46,7 @@ fn main() {
     links::trials(&mut suite);
     moves::trials(&mut suite);
     settings::trials(&mut suite);
+    filter::trials(&mut suite);
     reload::trials(&mut suite);
     command::trials(&mut suite);
     suite.run();

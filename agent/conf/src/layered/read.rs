@@ -17,7 +17,7 @@ use toml::{
 };
 
 /// The tables of a file.
-const TABLES: [&str; 5] = ["agent", "api", "global", "peer", "virtual_router"];
+const TABLES: [&str; 6] = ["agent", "api", "global", "packet_filter", "peer", "virtual_router"];
 /// Longest name of a virtual router or peer.
 const NAME_MAX_BYTES: usize = 128;
 /// Longest path whose place is remembered; no key there is comes near it.
@@ -167,6 +167,7 @@ impl Layers {
         let mut paths: Vec<String> = Vec::new();
         paths.extend(super::AGENT_KEYS.map(|key| format!("agent.{key}")));
         paths.extend(super::GLOBAL_KEYS.map(|key| format!("global.{key}")));
+        paths.extend(super::FILTER_KEYS.map(|key| format!("packet_filter.{key}")));
         paths.extend(super::cluster::API_KEYS.map(|key| format!("api.{key}")));
         // Other names cannot be written as variables.
         let plain =

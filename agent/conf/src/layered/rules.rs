@@ -43,6 +43,7 @@ fn place(layers: &Layers, router: &VirtualRouter, about: About) -> Option<Span> 
     let advertised = router.addresses.len();
     let found: Option<&Place> = match about {
         About::Router => own("name"),
+        About::Accept => own("accept").or_else(|| own("strict")),
         About::Vrid => own("vrid"),
         About::State => own("state").or_else(|| own("priority")),
         About::Priority => own("priority"),

@@ -116,6 +116,16 @@ impl<'a> Table<'a> {
         self.in_range(key, &kind, &range)
     }
 
+    /// A whole number of 32 bits that may be negative.
+    pub(super) fn signed(&mut self, key: &str) -> Option<i32> {
+        let kind = self.take(key)?;
+        let number = self.whole(key, &kind).and_then(|number| i32::try_from(number).ok());
+        if number.is_none() {
+            self.wrong_type(key, "a whole number", &kind);
+        }
+        number
+    }
+
     fn in_range(&self, key: &str, kind: &ValueKind, range: &RangeInclusive<u32>) -> Option<u32> {
         let (first, last) = (range.start(), range.end());
         let expected = format!("a whole number from {first} to {last}");

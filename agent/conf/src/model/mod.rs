@@ -4,10 +4,12 @@
 //! Nothing in it depends on the text it came from.
 
 pub mod cluster;
+pub mod filter;
 pub(crate) mod validate;
 pub mod vrrp;
 
 pub use cluster::{Api, Peer, Tls};
+pub use filter::PacketFilter;
 pub use vrrp::{
     Accept, Address, AddressScope, Authentication, Broadcast, Garp, InitialState, Preemption, VirtualRouter,
 };
@@ -21,6 +23,8 @@ pub struct Config {
     pub agent: Agent,
     /// Settings that concern every virtual router.
     pub global: Global,
+    /// What keeps the addresses of routers that do not accept packets from being served.
+    pub filter: PacketFilter,
     /// The control API over TCP; `None` leaves the unix socket alone.
     pub api: Option<Api>,
     /// The other agents, in the order written.

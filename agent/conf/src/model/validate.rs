@@ -25,6 +25,7 @@ const REFRESH_MAX_PER_SECOND: f64 = 1000.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum About {
     Router,
+    Accept,
     Vrid,
     State,
     Priority,
@@ -63,6 +64,7 @@ pub(crate) fn check(routers: &[VirtualRouter]) -> Vec<Remark> {
     for &(at, router) in &running {
         checker.name(at, router);
         checker.addresses(at, router);
+        checker.filtered(at, router);
         checker.prefixes(at, router, &prefixes);
         checker.group(at, router);
         checker.timers(at, router);
@@ -165,6 +167,24 @@ impl<'a> Checker<'a> {
             let message = format!("`{}` has no virtual address", show(&router.name));
             let note = "it takes part in the election and holds nothing";
             self.warn(at, About::Addresses, "no-address", message, note);
+        }
+    }
+
+    /// An address that is there and does not answer puzzles whoever has not asked for it.
+    fn filtered(&mut self, at: usize, router: &VirtualRouter) {
+        if !router.is_filtered() {
+            return;
+        }
+        let message = format!(
+            "`{}` drops packets to its virtual addresses: ping and services on them get no answer",
+            show(&router.name)
+        );
+        if router.strict {
+            let note = "strict mode asks for it, as with keepalived; write `accept` in the virtual router to \
+                        serve them (`accept = true` in agent.toml)";
+            self.warn(at, About::Accept, "filtered-addresses", message, note);
+        } else {
+            self.hint(at, About::Accept, "filtered-addresses", message, "as `no_accept` asks for");
         }
     }
 

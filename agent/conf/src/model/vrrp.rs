@@ -115,6 +115,19 @@ pub enum Accept {
     No,
 }
 
+impl VirtualRouter {
+    /// Packets to its addresses are dropped on purpose.
+    pub fn is_filtered(&self) -> bool {
+        self.accept == Accept::No && !self.priority.is_owner()
+    }
+
+    /// Why they are, in keepalived's words; `None` when they are served.
+    pub fn filtered_because(&self) -> Option<&'static str> {
+        let why = if self.strict { "vrrp_strict without accept" } else { "no_accept" };
+        self.is_filtered().then_some(why)
+    }
+}
+
 /// One virtual address and how it is put on an interface.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {

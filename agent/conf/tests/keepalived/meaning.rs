@@ -29,7 +29,7 @@ fn priority_and_state() {
         ("priority 0", 100, Backup, vec!["bad-value"]),
         ("priority 255", 255, Master, vec![]),
         ("state BACKUP\npriority 255", 255, Master, vec!["owner-backup"]),
-        ("strict_mode\nstate MASTER\npriority 200", 200, Backup, vec!["not-in-force-yet", "strict-state"]),
+        ("strict_mode\nstate MASTER\npriority 200", 200, Backup, vec!["filtered-addresses", "strict-state"]),
         ("priority 50\npriority 60", 60, Backup, vec![]),
     ];
     for (lines, priority, state, expected) in cases {
@@ -250,4 +250,19 @@ fn included_files_are_named_in_findings() {
     assert_eq!(loaded.sources.path(span.file), Path::new("/k/conf.d/a.conf"));
     assert_eq!(&loaded.sources.text(span.file)[span.range.clone()], "1000");
     assert_eq!(loaded.sources.paths().count(), 3);
+}
+
+#[test]
+fn packet_filter() {
+    let text = |lines: &str| format!("global_defs {{\n{lines}\n}}\n{}", instance("no_accept"));
+    let loaded = load_text(text("nftables vips\nnftables_priority -150\nnftables_counters"));
+    let filter = &loaded.config.filter;
+    assert_eq!((filter.table.as_deref(), filter.priority, filter.counters), (Some("vips"), -150, true));
+    assert!(loaded.config.routers[0].is_filtered());
+    assert_eq!(loaded.exit_status(), 0, "{}", summary(&loaded));
+    let loaded = load_text(text("vrrp_iptables INPUT\nnftables `a;b`\nnftables_priority high"));
+    let filter = &loaded.config.filter;
+    assert_eq!((filter.table.as_deref(), filter.priority, filter.counters), (None, -1, false));
+    assert_eq!(codes(&loaded).iter().filter(|code| **code == "bad-value").count(), 2);
+    assert!(codes(&loaded).contains(&"nftables-instead"), "{}", summary(&loaded));
 }

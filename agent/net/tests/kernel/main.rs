@@ -24,11 +24,12 @@ fn main() {
     let arguments = Arguments::from_args();
     let allowed = [Capability::SysAdmin, Capability::NetAdmin, Capability::NetRaw].map(has_capability);
     let privileged = allowed == [true; 3] || become_root_or_say_why();
-    let trials = [addresses::TRIALS, filters::TRIALS, host::TRIALS, links::TRIALS, packets::TRIALS].concat().into_iter().map(
-        |(name, body): (&str, Body)| {
+    let trials = [addresses::TRIALS, filters::TRIALS, host::TRIALS, links::TRIALS, packets::TRIALS]
+        .concat()
+        .into_iter()
+        .map(|(name, body): (&str, Body)| {
             Trial::test(name, move || World::run(body)).with_ignored_flag(!privileged)
-        },
-    );
+        });
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 

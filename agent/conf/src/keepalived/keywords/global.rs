@@ -67,12 +67,12 @@ const IPVS: &[Keyword] = &[
 ];
 
 const FILTER: &[Keyword] = &[
-    later(Topic::Firewall, "vrrp_iptables", Maybe),
-    gone("vrrp_ipsets", Maybe, "nftables sets replace ipsets, and filters are not in force yet"),
-    later(Topic::Firewall, "nftables", Maybe),
-    later(Topic::Firewall, "nftables_priority", Number(-ANY, ANY)),
-    later(Topic::Firewall, "nftables_counters", Flag),
-    later(Topic::Firewall, "nftables_ifindex", Flag),
+    now("vrrp_iptables", Maybe),
+    gone("vrrp_ipsets", Maybe, "a set of nftables is used, which replaces ipsets"),
+    now("nftables", Maybe),
+    now("nftables_priority", Word),
+    now("nftables_counters", Flag),
+    moot("nftables_ifindex", Flag, "only link-local addresses of IPv6 need the interface"),
     later(Topic::Ipvs, "nftables_ipvs", Maybe),
     later(Topic::Ipvs, "nftables_ipvs_priority", Number(-ANY, ANY)),
     later(Topic::Ipvs, "nftables_ipvs_start_fwmark", Number(1, ANY)),

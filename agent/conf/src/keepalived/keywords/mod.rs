@@ -100,7 +100,6 @@ pub(super) enum Topic {
     Routes,
     StaticAddress,
     Ipvs,
-    Firewall,
     Bfd,
     Namespace,
     Version3,
@@ -129,7 +128,6 @@ impl Topic {
                 "nothing is put on the host at start; set it in the system's network configuration"
             }
             Self::Ipvs => "no IPVS service is set up and no server is checked",
-            Self::Firewall => "no packet filter is set: the master answers on its virtual addresses",
             Self::Bfd => "no BFD session is run",
             Self::Namespace => "the agent stays in the network namespace it is started in",
             Self::Version3 => "virtual routers of version 2 are not concerned",

@@ -40,7 +40,7 @@ pub(super) fn complete(
     let preemption = completion.preemption(initial_state, priority);
     let advert_interval = completion.interval();
     let authentication = completion.authentication();
-    let accept = completion.accept(priority);
+    let accept = draft.accept.as_ref().map_or(!strict, |(accept, _)| *accept);
     let (own, all) = (draft.switches, globals.switches);
     Ok(VirtualRouter {
         name: draft.name.text.clone(),
@@ -60,7 +60,7 @@ pub(super) fn complete(
         owner_ignore_adverts: own.owner_ignore_adverts.or(all.owner_ignore_adverts).unwrap_or(strict),
         skip_check_adv_addr: own.skip_check_adv_addr.or(all.skip_check_adv_addr).unwrap_or(false),
         strict,
-        accept,
+        accept: if accept { Accept::Yes } else { Accept::No },
         dont_track_primary: draft.dont_track_primary,
         promote_secondaries: draft.promote_secondaries,
         addresses: std::mem::take(&mut draft.addresses),
@@ -246,31 +246,5 @@ impl Completion<'_, '_> {
                 Authentication::None
             }
         }
-    }
-
-    fn accept(&mut self, priority: Priority) -> Accept {
-        let name = self.draft.name.span.clone();
-        let (accept, at) = match self.draft.accept.clone() {
-            Some((accept, at)) => (accept, at),
-            None => (!self.strict, name),
-        };
-        if accept {
-            return Accept::Yes;
-        }
-        if !priority.is_owner() {
-            let name = show(&self.draft.name.text);
-            let message =
-                format!("`{name}` serves its virtual addresses all the same: the filter is not in force yet");
-            let found =
-                Diagnostic::new(Severity::Warning, "not-in-force-yet", message).at(&at).not_in_force();
-            self.findings.push(if self.draft.accept.is_some() {
-                found
-            } else {
-                found.note(
-                    "strict mode asks for the filter; `accept` in the instance says that it may serve them",
-                )
-            });
-        }
-        Accept::No
     }
 }

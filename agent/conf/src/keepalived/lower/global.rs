@@ -5,7 +5,7 @@ use super::Places;
 use super::values::{group, number, span_of_time, switch, wrong};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::Findings;
-use crate::model::{Agent, Global};
+use crate::model::{Agent, Global, PacketFilter};
 use hacluster_core::time::Duration;
 
 /// Greatest number of announcements in a row that makes sense.
@@ -20,6 +20,7 @@ pub(super) struct Globals<'a> {
     pub(super) places: Places<'a>,
     pub(super) agent: Agent,
     pub(super) model: Global,
+    pub(super) filter: PacketFilter,
     pub(super) garp: Garp,
     pub(super) min_garp: bool,
     /// Where VRRPv3 is made the default.
@@ -130,6 +131,9 @@ impl<'a> Globals<'a> {
         self.places.values.extend(statement.value_span().map(|at| (keyword, at)));
         let short = keyword.strip_prefix("vrrp_").unwrap_or_default();
         if self.garp.read(short, statement, findings) || self.switches.read(short, statement, findings) {
+            return;
+        }
+        if super::filter::read(&mut self.filter, statement, findings) {
             return;
         }
         let first = statement.params().first();

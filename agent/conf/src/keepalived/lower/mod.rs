@@ -7,6 +7,7 @@
 
 mod address;
 mod complete;
+mod filter;
 mod global;
 mod instance;
 mod values;
@@ -22,8 +23,12 @@ use std::collections::HashSet;
 /// Builds the model of what is written.
 pub(super) fn lower(top: &[Statement], findings: &Findings) -> Config {
     let globals = global::read(top, findings);
-    let mut config =
-        Config { agent: globals.agent.clone(), global: globals.model.clone(), ..Config::default() };
+    let mut config = Config {
+        agent: globals.agent.clone(),
+        global: globals.model.clone(),
+        filter: globals.filter.clone(),
+        ..Config::default()
+    };
     let mut names = HashSet::new();
     let mut places = Vec::new();
     let mut written = 0;
@@ -108,6 +113,7 @@ impl<'a> Places<'a> {
     fn of(&self, about: About, globals: &Globals<'a>) -> Option<&'a Span> {
         let keywords: &[&str] = match about {
             About::Router => &[],
+            About::Accept => &["no_accept", "strict_mode", "vrrp_strict"],
             About::Vrid => &["virtual_router_id"],
             About::State => &["state"],
             About::Priority => &["priority"],

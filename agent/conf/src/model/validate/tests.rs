@@ -101,3 +101,22 @@ fn a_backup_that_says_it_owns() {
     routers[0].priority = hacluster_core::priority::Priority::OWNER;
     assert_eq!(found(&routers), [(0, "owner-backup", About::State)]);
 }
+
+#[test]
+fn addresses_that_do_not_answer_are_named_unless_they_do() {
+    let cases: [(&str, Option<Severity>); 6] = [
+        ("", None),
+        ("no_accept", Some(Severity::Hint)),
+        ("strict_mode", Some(Severity::Warning)),
+        ("strict_mode\naccept", None),
+        ("no_accept\npriority 255", None),
+        ("strict_mode\npriority 255", None),
+    ];
+    for (lines, expected) in cases {
+        let routers = routers(&format!("virtual_ipaddress {{\n192.0.2.1\n}}\n{lines}"), "");
+        let remarks = check(&routers);
+        let about = remarks.iter().find(|remark| remark.about == About::Accept);
+        assert_eq!(about.map(|remark| remark.finding.severity), expected, "{lines}");
+        assert_eq!(routers[0].filtered_because().is_some(), expected.is_some(), "{lines}");
+    }
+}

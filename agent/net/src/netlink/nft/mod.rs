@@ -147,21 +147,21 @@ impl Nft {
         if flags & DORMANT != 0 || self.owner(&table.name, &table.owner)? != Owner::Us {
             return Ok(false);
         }
-        let rules = self.ask(Kind::GetRule, NLM_F_DUMP, &table.name, false, &mut |body, count: &mut usize| {
-            // Older kernels list the rules of all tables.
-            attributes(body, &mut |kind, value| {
-                *count += usize::from(kind == 1 && super::frame::string(value) == table.name);
-            });
-        })?;
+        let rules =
+            self.ask(Kind::GetRule, NLM_F_DUMP, &table.name, false, &mut |body, count: &mut usize| {
+                // Older kernels list the rules of all tables.
+                attributes(body, &mut |kind, value| {
+                    *count += usize::from(kind == 1 && super::frame::string(value) == table.name);
+                });
+            })?;
         if rules != Some(rules::RULES) {
             return Ok(false);
         }
-        let there = self.ask(
-            Kind::GetElements,
-            NLM_F_DUMP,
-            &table.name,
-            true,
-            &mut |body, found: &mut BTreeSet<Ipv4Addr>| {
+        let there =
+            self.ask(Kind::GetElements, NLM_F_DUMP, &table.name, true, &mut |body,
+                                                                             found: &mut BTreeSet<
+                Ipv4Addr,
+            >| {
                 if found.len() < ELEMENTS_MAX {
                     attributes(body, &mut |kind, value| {
                         if kind == 3 {
@@ -169,8 +169,7 @@ impl Nft {
                         }
                     });
                 }
-            },
-        )?;
+            })?;
         Ok(there.as_ref() == Some(elements))
     }
 
