@@ -16,6 +16,7 @@ use std::{
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("addresses_of_a_strict_pair_are_held_and_never_answer", strict);
+    suite.trial("of_two_thousand_filtered_addresses_the_first_never_answers", many);
     suite.trial("accept_and_owners_answer_and_a_reload_changes_it", accept);
     suite.trial("a_flushed_packet_filter_comes_back", flushed);
     suite.trial("nothing_of_the_packet_filter_outlives_a_crash_and_its_successor", crash);
@@ -94,6 +95,28 @@ fn strict() -> Result<()> {
         silent(&probe, &control)?;
         backup.stop()?;
         ensure!(!any(right)?, "the table is left behind");
+        let report = probe.stop();
+        let answered = report.pings.len() - report.missed();
+        ensure!(answered == 0, "{answered} of {} pings were answered", report.pings.len());
+        Ok(())
+    })
+}
+
+/// So many that a filter which followed the addresses would leave a gap at both ends.
+fn many() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let (left, client) = (lab.host("left")?, lab.host("client")?);
+        let probe = Probe::start(client, VIP, EVERY)?;
+        let control = Probe::start(client, own(1), EVERY)?;
+        let rest = (0..2000u16).map(|n| format!("10.8.{}.{}/32", n / 200, n % 200 + 1));
+        let excluded = rest.collect::<Vec<_>>().join("\n");
+        let config = Instance::new(150).with("no_accept");
+        let agent =
+            Running::start(left, config.with(&format!("virtual_ipaddress_excluded {{\n{excluded}\n}}")))?;
+        hold(left, Ipv4Addr::new(10, 8, 9, 200))?;
+        silent(&probe, &control)?;
+        agent.stop()?;
+        ensure!(left.addresses()?.len() == 1 && !any(left)?, "left behind");
         let report = probe.stop();
         let answered = report.pings.len() - report.missed();
         ensure!(answered == 0, "{answered} of {} pings were answered", report.pings.len());

@@ -123,6 +123,13 @@ fn thousands(_: &mut World) -> Result<(), Failed> {
     let mut nft = Nft::open()?;
     nft.build(&table(), false, &elements)?;
     assert!(nft.intact(&table(), &elements)?);
+    let begin = std::time::Instant::now();
+    for n in 0..100u8 {
+        nft.add("ours", &[Ipv4Addr::new(192, 0, 2, n)])?;
+    }
+    eprintln!("100 additions one by one in {:?}", begin.elapsed());
+    let added: Vec<_> = (0..100).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect();
+    nft.remove("ours", &added)?;
     nft.remove("ours", &all)?;
     assert!(nft.intact(&table(), &of(&[]))?);
     Ok(())
