@@ -154,6 +154,7 @@ fn many() -> Result<()> {
         cluster.ready()?;
         let heard = r#""master_address":"10.9.0.1""#;
         cluster.shows("right to hear left", |status| status.matches(heard).count() == all)?;
+        let vigil = Vigil::start(&[left.host, right.host], last)?;
         left.stop()?;
         let taken = |words: &str| right.lines(&["Backup -> Master", words]).len();
         wait_for("all of them on right", LIMIT, || taken("") == all)?;
@@ -162,6 +163,9 @@ fn many() -> Result<()> {
         ensure!(handed + waited == all, "{handed} were handed over, {waited} resigned");
         // How many fit into its second depends on the machine; many do on any.
         ensure!(handed > all / 4, "only {handed} of {all} were handed over");
+        if handed == all {
+            vigil.never_without()?;
+        }
         Ok(())
     })
 }
