@@ -395,3 +395,6 @@ impl Drop for UnderWay {
         self.cluster.router_changed(&self.identity);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,7 @@ impl Cluster {
     }
 
     /// Who rules holds back no more; who rules no more leads no more.
-    fn draw_conclusions(&self, router: Arc<Identity>, place: Place, transition: Transition) {
+    pub(super) fn draw_conclusions(&self, router: Arc<Identity>, place: Place, transition: Transition) {
         let told = self.0.store.kept().of(&place);
         let hold_ends = transition.to == StateKind::Master && told.hold.is_some();
         let lead_ends = transition.from == StateKind::Master && told.lead.is_some();
@@ -109,7 +109,7 @@ impl Cluster {
         }
     }
 
-    async fn end_expired(&self) {
+    pub(super) async fn end_expired(&self) {
         let now = SystemTime::now();
         if !self.0.store.kept().has_expired(now) {
             return;
