@@ -199,7 +199,9 @@ impl Chronicle {
 
     fn configured(&mut self, identity: &Arc<Identity>, place: Place, setup: &Arc<Setup>, now: Moment) {
         let before = self.routers.remove(&place);
-        let held = before.as_ref().filter(|before| before.setup.addresses == setup.addresses);
+        let held = before.as_ref().filter(|before| {
+            before.setup.addresses == setup.addresses && before.setup.routes == setup.routes
+        });
         let view = RouterView {
             identity: identity.clone(),
             setup: setup.clone(),

@@ -156,6 +156,13 @@ pub enum What {
         /// How many.
         count: usize,
     },
+    /// Routes or rules were put back, refused or cleaned up.
+    Routing {
+        /// Worth waking someone.
+        warning: bool,
+        /// What, by whom and why.
+        text: String,
+    },
     /// An interface of virtual routers came, went or changed.
     Interface {
         /// Its name.
@@ -225,6 +232,7 @@ impl What {
             | Self::Reload(_)
             | Self::Api(_)
             | Self::Filter { warning: false, .. }
+            | Self::Routing { warning: false, .. }
             | Self::Cluster { warning: false, .. } => Level::Info,
             Self::Fact(_) => Level::Silent,
             Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
@@ -239,6 +247,7 @@ impl What {
             | Self::ReloadRefused(_)
             | Self::Filter { warning: true, .. }
             | Self::Cluster { warning: true, .. }
+            | Self::Routing { warning: true, .. }
             | Self::ApiTrouble(_)
             | Self::Lost(_)
             | Self::Trouble { .. } => Level::Warning,
@@ -306,7 +315,8 @@ impl fmt::Display for What {
             Self::Api(text)
             | Self::ApiTrouble(text)
             | Self::Filter { text, .. }
-            | Self::Cluster { text, .. } => f.write_str(text),
+            | Self::Cluster { text, .. }
+            | Self::Routing { text, .. } => f.write_str(text),
             Self::Reload(what) => write!(f, "reload: {what}"),
             Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),
             Self::Lost(count) => {

@@ -50,6 +50,8 @@ pub struct Setup {
     pub preempts: bool,
     /// Advertised and excluded addresses, in this order.
     pub addresses: Vec<SetupAddress>,
+    /// Routes, then rules.
+    pub routes: Vec<String>,
     /// See [`agreement`].
     pub agreement: String,
     /// Why packets to its addresses are dropped; `None` when they are served.
@@ -84,6 +86,12 @@ impl Setup {
             interval: configured.advert_interval,
             preempts: configured.preemption == Preemption::After(Duration::ZERO),
             addresses: advertised.chain(excluded).collect(),
+            routes: configured
+                .routes
+                .iter()
+                .map(|route| format!("route {route}"))
+                .chain(configured.rules.iter().map(|rule| format!("rule {rule}")))
+                .collect(),
             agreement: agreement(configured),
             filtered: configured.filtered_because(),
             tally,
@@ -140,6 +148,8 @@ impl Standing {
 pub struct Held {
     /// One per address of [`Setup::addresses`], in that order.
     pub present: Vec<bool>,
+    /// One per line of [`Setup::routes`], in that order.
+    pub routes: Vec<bool>,
     /// How often addresses that others removed were put back.
     pub restorations: u64,
     /// They are served although that is not wanted: the packet filter is not in force.

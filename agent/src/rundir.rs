@@ -5,12 +5,15 @@
 //!   RUN_DIR/addresses.json   addresses we may have put in place: a successor of a killed agent removes
 //!                            those that its own configuration does not name
 //!   RUN_DIR/tables           nftables tables we may have made, one a line: likewise
+//!   RUN_DIR/routes.json      the same of routes and rules, see `routes`
 //!   RUN_DIR/agent.sock       where the agent answers, see `api`
 //! ```
 
-use crate::kernel::Leftover;
+mod routes;
+
+use crate::kernel::{Fixed, Leftover};
 use anyhow::{Context, bail};
-use hacluster_conf::model::VirtualRouter;
+use hacluster_conf::model::Config;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
@@ -86,6 +89,10 @@ impl RunDir {
         self.path.join("addresses.json")
     }
 
+    fn routes(&self) -> PathBuf {
+        self.path.join("routes.json")
+    }
+
     /// What a predecessor left recorded; nothing when it ended in order. A damaged record is no
     /// record: it must not keep the agent from starting.
     pub fn leftovers(&self) -> Vec<Leftover> {
@@ -94,22 +101,26 @@ impl RunDir {
         rows.into_iter().map(|(interface, ip, prefix_len)| Leftover { interface, ip, prefix_len }).collect()
     }
 
-    /// Records every address that `routers` may put in place, and what is still there of before.
+    /// Records all that `configs` may put in place, and what is still there of before: addresses, and
+    /// routes and rules.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn record(&self, routers: &[VirtualRouter], before: &[Leftover]) -> anyhow::Result<()> {
+    /// When a file cannot be written.
+    pub fn record(&self, configs: &[&Config], before: &[Leftover], fixed: &Fixed) -> anyhow::Result<()> {
         let mut rows: Vec<_> =
             before.iter().map(|row| (row.interface.clone(), row.ip, row.prefix_len)).collect();
-        for router in routers {
-            rows.extend(rows_of(router));
-        }
+        rows.extend(configs.iter().flat_map(|config| rows_of(config)));
         rows.sort();
         rows.dedup();
-        // Whole or not at all: a crash while writing leaves the former record.
-        let fresh = self.path.join("addresses.json.new");
-        fs::write(&fresh, serde_json::to_string(&rows)?)?;
-        fs::rename(&fresh, self.addresses())?;
+        self.record_routes(configs, fixed)?;
+        self.replace(&self.addresses(), &serde_json::to_string(&rows)?)
+    }
+
+    /// Whole or not at all: a crash while writing leaves the former record.
+    fn replace(&self, record: &Path, text: &str) -> anyhow::Result<()> {
+        let fresh = record.with_extension("json.new");
+        fs::write(&fresh, text)?;
+        fs::rename(&fresh, record)?;
         Ok(())
     }
 
@@ -140,24 +151,27 @@ impl RunDir {
         Ok(())
     }
 
-    /// All addresses were removed in order: nothing is left to clean.
+    /// All was removed in order: nothing is left to clean.
     pub fn forget(&self) {
         let _ = fs::remove_file(self.addresses());
+        let _ = fs::remove_file(self.routes());
         let _ = fs::remove_file(self.tables());
     }
 }
 
-fn rows_of(router: &VirtualRouter) -> impl Iterator<Item = (String, std::net::Ipv4Addr, u8)> + '_ {
-    router.addresses.iter().chain(&router.excluded).map(|address| {
-        let interface = address.dev.as_ref().unwrap_or(&router.interface).clone();
-        (interface, address.ip, address.prefix_len)
-    })
+fn rows_of(config: &Config) -> impl Iterator<Item = (String, std::net::Ipv4Addr, u8)> + '_ {
+    let of_routers = config.routers.iter().flat_map(|router| {
+        let all = router.addresses.iter().chain(&router.excluded);
+        all.map(|address| (address, address.dev.as_ref().unwrap_or(&router.interface)))
+    });
+    let fixed = config.statics.addresses.iter().filter_map(|address| Some((address, address.dev.as_ref()?)));
+    of_routers.chain(fixed).map(|(address, dev)| (dev.clone(), address.ip, address.prefix_len))
 }
 
-/// Keeps of `leftovers` what none of `routers` names. Decided before the first router is defined: of
+/// Keeps of `leftovers` what `config` does not name. Decided before the first router is defined: of
 /// many, the last are defined after the kernel's addresses were listed for the first ones.
-pub fn keep_stale(leftovers: &mut Vec<Leftover>, routers: &[VirtualRouter]) {
-    let named: std::collections::BTreeSet<_> = routers.iter().flat_map(rows_of).collect();
+pub fn keep_stale(leftovers: &mut Vec<Leftover>, config: &Config) {
+    let named: std::collections::BTreeSet<_> = rows_of(config).collect();
     leftovers.retain(|row| !named.contains(&(row.interface.clone(), row.ip, row.prefix_len)));
 }
 
@@ -189,7 +203,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::lock(dir.path()).unwrap();
         let row = Leftover { interface: "eth0".into(), ip: [192, 0, 2, 1].into(), prefix_len: 24 };
-        run.record(&[], std::slice::from_ref(&row)).unwrap();
+        run.record(&[], std::slice::from_ref(&row), &Fixed::default()).unwrap();
         assert_eq!(run.leftovers(), [row]);
         fs::write(run.addresses(), "[[\"eth0\",").unwrap();
         assert_eq!(run.leftovers(), []);

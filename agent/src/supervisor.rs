@@ -10,7 +10,7 @@ use crate::cluster::holds::Store;
 use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
 use crate::in_force::{self, DiskCheck, InForce};
-use crate::kernel::{self, FilterSettings, RouterId};
+use crate::kernel::{self, FilterSettings, Fixed, Leftover, Order, RouterId};
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::protocol::{self, Command, Ended, Queues};
 use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
@@ -50,6 +50,8 @@ struct Supervisor {
     /// Names that the packet filter's table may have.
     tables: Vec<String>,
     commands: Sender<Command>,
+    /// To the kernel thread, for what is the host's own.
+    orders: Sender<Order>,
     events: EventSender,
     api_settings: Settings,
     cluster: Cluster,
@@ -78,7 +80,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let state_dir = rundir::state_dir(state_dir.as_deref(), run_dir.path());
     let mut leftovers = run_dir.leftovers();
     let store = Store::open(&state_dir, !leftovers.is_empty());
-    rundir::keep_stale(&mut leftovers, &loaded.config.routers);
+    rundir::keep_stale(&mut leftovers, &loaded.config);
 
     let (events, event_reader) = mailbox(EVENTS, &Wake::new()?);
     let knock = Wake::new()?;
@@ -94,7 +96,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     api_settings.put(&loaded.config);
     let (reports, report_reader) = mailbox(ORDERS, &knock);
     let (orders, order_reader) = mailbox(ORDERS, &Wake::new()?);
-    run_dir.record(&loaded.config.routers, &leftovers).context("cannot record addresses")?;
+    fix_from_start(&run_dir, &loaded.config, &leftovers, &orders)?;
     let filter = FilterSettings::new(&loaded.config.filter, run_dir.path(), run_dir.leftover_tables());
     let tables = filter.names().to_vec();
     let kernel = kernel::spawn(order_reader, reports, events.clone(), leftovers, filter)?;
@@ -103,7 +105,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let queues = Queues {
         commands: command_reader,
         reports: report_reader,
-        orders,
+        orders: orders.clone(),
         events: events.clone(),
         notices,
         ended: ended.clone(),
@@ -118,6 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         run_dir,
         tables,
         commands,
+        orders,
         events,
         api_settings,
         cluster,
@@ -130,6 +133,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     api.close();
     teller.stop();
     outcome
+}
+
+/// Records what `config` may set, then orders what is static in it.
+fn fix_from_start(
+    run_dir: &RunDir,
+    config: &Config,
+    leftovers: &[Leftover],
+    orders: &Sender<Order>,
+) -> anyhow::Result<()> {
+    let fixed = run_dir.fixed(config);
+    run_dir.record(&[config], leftovers, &fixed).context("cannot record addresses")?;
+    orders.send_patiently(Order::Fix(fixed));
+    Ok(())
 }
 
 /// Diagnostics as log lines.
@@ -260,12 +276,13 @@ impl Supervisor {
         self.tell(Fact::InForce(self.in_force.clone()));
         self.api_settings.put(&self.in_force.loaded.config);
         self.cluster.configure(&self.in_force.loaded.config);
+        self.fix(before);
         if !begun {
             return; // nothing runs yet: the fresh configuration is the one that will begin
         }
         let after = &self.in_force.loaded.config;
         let takeover_changed = before.agent.fast_takeover != after.agent.fast_takeover;
-        self.record(&[&before.routers[..], &after.routers[..]].concat());
+        self.record(before, after);
         self.record_tables();
         for change in &changes {
             self.tell(What::Reload(change.to_string()));
@@ -285,9 +302,19 @@ impl Supervisor {
         self.events.send_patiently(Event::now(None, what));
     }
 
-    fn record(&self, routers: &[VirtualRouter]) {
-        if let Err(error) = self.run_dir.record(routers, &[]) {
-            tracing::warn!("cannot record addresses, a successor could not clean up: {error}");
+    fn record(&self, before: &Config, after: &Config) {
+        if let Err(error) = self.run_dir.record(&[before, after], &[], &Fixed::default()) {
+            tracing::warn!("cannot record addresses and routes, a successor could not clean up: {error}");
+        }
+    }
+
+    /// Puts what is the host's own in force, if that changed.
+    fn fix(&self, before: &Config) {
+        let after = &self.in_force.loaded.config;
+        if before.statics != after.statics {
+            self.record(before, after);
+            self.orders
+                .send_patiently(Order::Fix(Fixed { statics: after.statics.clone(), ..Fixed::default() }));
         }
     }
 

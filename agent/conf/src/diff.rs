@@ -11,6 +11,7 @@
 //! its name. No line ever shows a password.
 
 mod cluster;
+mod route;
 
 use crate::diag::{Diagnostic, Severity};
 use crate::model::{
@@ -112,6 +113,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes.extend(global(&old.global, &new.global).into_iter().map(Change::Global));
     changes.extend(filter(&old.filter, &new.filter).into_iter().map(Change::Global));
     changes.extend(cluster::fields(old, new).into_iter().map(Change::Cluster));
+    changes.extend(route::statics(&old.statics, &new.statics).into_iter().map(Change::Global));
     let pairs: Vec<Option<&VirtualRouter>> =
         new.routers.iter().map(|router| predecessor(router, &old.routers, &new.routers)).collect();
     let stays = |router: &VirtualRouter| pairs.iter().flatten().any(|old| place(old) == place(router));
@@ -269,6 +271,8 @@ fn router(old: &VirtualRouter, new: &VirtualRouter) -> Vec<FieldChange> {
         authentication,
         addresses,
         excluded,
+        routes: _,
+        rules: _,
         mcast_group,
         source,
         garp,
@@ -299,6 +303,7 @@ fn router(old: &VirtualRouter, new: &VirtualRouter) -> Vec<FieldChange> {
     }
     fields.addresses("addresses", addresses, &new.addresses);
     fields.addresses("excluded", excluded, &new.excluded);
+    route::router(&mut fields, old, new);
     fields.restart("mcast_group", mcast_group, &new.mcast_group);
     fields.compare("source", Effect::Restart, (source, &new.source), |ip| or(ip.as_ref(), "automatic"));
     garp_fields(&mut fields, garp, &new.garp);

@@ -18,13 +18,14 @@
 
 mod cluster;
 mod read;
+mod route;
 mod router;
 mod rules;
 mod table;
 
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::Findings;
-use crate::model::{Agent, Config, Global, PacketFilter};
+use crate::model::{Agent, Config, Global, PacketFilter, Statics};
 use crate::{Loaded, source::Source};
 use read::{Layers, List};
 use std::collections::{HashMap, HashSet};
@@ -35,8 +36,16 @@ use table::Table;
 const AGENT_KEYS: [&str; 6] =
     ["realtime_priority", "lock_memory", "cpu_affinity", "fast_takeover", "run_dir", "state_dir"];
 /// Keys of `[global]`.
-const GLOBAL_KEYS: [&str; 5] =
-    ["router_id", "mcast_group", "startup_delay", "log_unknown_vrids", "keepalived_conf"];
+const GLOBAL_KEYS: [&str; 8] = [
+    "router_id",
+    "mcast_group",
+    "startup_delay",
+    "log_unknown_vrids",
+    "keepalived_conf",
+    "static_addresses",
+    "static_routes",
+    "static_rules",
+];
 /// Keys of `[packet_filter]`.
 const FILTER_KEYS: [&str; 3] = ["table", "priority", "counters"];
 /// Longest `startup_delay`, in seconds.
@@ -109,7 +118,7 @@ fn lower(config: &mut Config, layers: &Layers, findings: &Findings, path: &Path,
     }
     if let Some(table) = root.table("global") {
         let before = config.global.mcast_group;
-        global(table, &mut config.global);
+        global(table, &mut config.global, &mut config.statics);
         for router in config.routers.iter_mut().filter(|router| router.mcast_group == before) {
             router.mcast_group = config.global.mcast_group;
         }
@@ -170,7 +179,7 @@ fn agent(mut table: Table<'_>, agent: &mut Agent) {
     table.finish(&AGENT_KEYS);
 }
 
-fn global(mut table: Table<'_>, global: &mut Global) {
+fn global(mut table: Table<'_>, global: &mut Global, statics: &mut Statics) {
     if let Some(id) = table.text("router_id") {
         global.router_id = Some(id);
     }
@@ -181,6 +190,7 @@ fn global(mut table: Table<'_>, global: &mut Global) {
         global.startup_delay_ms = delay.as_micros() / 1000;
     }
     table.set_bool("log_unknown_vrids", &mut global.log_unknown_vrids);
+    route::statics(&mut table, statics);
     table.text("keepalived_conf");
     table.finish(&GLOBAL_KEYS);
 }

@@ -12,6 +12,7 @@
 pub mod diag;
 pub mod diff;
 mod findings;
+mod iproute;
 pub mod keepalived;
 pub mod layered;
 pub mod model;

@@ -22,6 +22,8 @@ fn router(name: &str, interface: &str, vrid: u8) -> VirtualRouter {
         authentication: Authentication::Pass(*b"old\0\0\0\0\0"),
         addresses: vec![address(1), address(2)],
         excluded: vec![],
+        routes: vec![],
+        rules: vec![],
         mcast_group: Ipv4Addr::new(224, 0, 0, 18),
         source: None,
         garp: Garp::default(),
@@ -78,6 +80,16 @@ fn every_field_of_a_router_is_seen_and_named() {
         (|r| r.addresses = vec![address(2), address(3)], Live, "A: addresses +192.0.2.3/24 -192.0.2.1/24"),
         (|r| r.addresses.reverse(), Live, "A: addresses reordered"),
         (|r| r.addresses[0].label = Some("eth0:1".into()), Live, "A: addresses ~192.0.2.1/24"),
+        (
+            |r| r.routes.push("10.0.0.0/8 via 192.0.2.9".parse().unwrap()),
+            Live,
+            "A: routes +(10.0.0.0/8 via 192.0.2.9)",
+        ),
+        (
+            |r| r.rules.push("from 192.0.2.1 table 7".parse().unwrap()),
+            Live,
+            "A: rules +(from 192.0.2.1/32 table 7)",
+        ),
         (|r| r.excluded.push(address(7)), Live, "A: excluded +192.0.2.7/24"),
         (
             |r| r.mcast_group = Ipv4Addr::new(224, 0, 0, 200),

@@ -51,6 +51,7 @@ pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
             .setup
             .filtered
             .map(|reason| v1::PacketFilter { reason: reason.to_owned(), missing: view.held.served }),
+        routes: routes(view),
     }
 }
 
@@ -102,6 +103,12 @@ fn addresses(view: &RouterView) -> Vec<v1::Address> {
             advertised: address.advertised,
         })
         .collect()
+}
+
+fn routes(view: &RouterView) -> Vec<v1::Route> {
+    let present = view.held.routes.iter().copied().chain(std::iter::repeat(false));
+    let written = view.setup.routes.iter().zip(present);
+    written.map(|(text, present)| v1::Route { text: text.clone(), present }).collect()
 }
 
 fn counters(tally: &Tally, restorations: u64) -> v1::Counters {
@@ -217,7 +224,7 @@ mod tests {
         for fact in [
             Fact::Configured(setup(&["192.0.2.80/24", "192.0.2.81/24"])),
             Fact::Standing(backup),
-            Fact::Held(Held { present: vec![false, true], restorations: 3, served: false }),
+            Fact::Held(Held { present: vec![false, true], routes: vec![], restorations: 3, served: false }),
         ] {
             chronicle.fold(&happened(&one, 7, fact), moment(9));
         }

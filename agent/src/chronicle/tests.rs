@@ -22,6 +22,7 @@ pub(crate) fn setup(addresses: &[&str]) -> Arc<Setup> {
         interval: Seconds::new(1).unwrap(),
         addresses: addresses.iter().map(address).collect(),
         filtered: None,
+        routes: vec![],
         agreement: String::new(),
         tally: Arc::default(),
     })
@@ -78,7 +79,11 @@ fn a_router_is_added_rules_and_goes() {
             event(&one, 10, Fact::Standing(standing(StateKind::Initialize, 10, None))),
             event(&one, 20, transition(StateKind::Initialize, StateKind::Master)),
             event(&one, 20, Fact::Standing(standing(StateKind::Master, 20, None))),
-            event(&one, 21, Fact::Held(Held { present: vec![true], restorations: 0, served: false })),
+            event(
+                &one,
+                21,
+                Fact::Held(Held { present: vec![true], routes: vec![], restorations: 0, served: false }),
+            ),
         ],
     );
     let [view] = &chronicle.routers()[..] else { panic!() };
@@ -103,7 +108,7 @@ fn since_stays_while_only_the_master_changes() {
 #[test]
 fn addresses_held_survive_a_change_of_priority_but_not_of_addresses() {
     let (mut chronicle, one) = (chronicle(), identity("VI_1", 1));
-    let held = || Fact::Held(Held { present: vec![true], restorations: 2, served: false });
+    let held = || Fact::Held(Held { present: vec![true], routes: vec![], restorations: 2, served: false });
     for (addresses, kept) in [(["192.0.2.80/24"], 1), (["192.0.2.81/24"], 0)] {
         let first = event(&one, 1, Fact::Configured(setup(&["192.0.2.80/24"])));
         let again = event(&one, 3, Fact::Configured(setup(&addresses)));

@@ -10,6 +10,7 @@ use super::announcer::Announcer;
 use super::filter::{Filter, FilterSettings};
 use super::holding::{Holding, Want};
 use super::interfaces::Interfaces;
+use super::routing::Routing;
 use super::view::LISTING;
 use super::{Definition, Leftover, Order, Report, RouterId};
 use crate::event::{Event, EventSender, Identity, What};
@@ -27,6 +28,7 @@ use std::sync::Arc;
 const MONITOR: u64 = 0;
 const ORDERS: u64 = 1;
 const FILTER: u64 = 2;
+pub(super) const ROUTES: u64 = 3;
 
 /// The thread's state.
 pub(super) struct Hands {
@@ -48,6 +50,7 @@ pub(super) struct Hands {
     pub(super) work: VecDeque<(RouterId, usize)>,
     pub(super) announcer: Announcer,
     pub(super) filter: Filter,
+    pub(super) routing: Routing,
     pub(super) leftovers: Vec<Leftover>,
     /// Definitions that wait for the next listing.
     pub(super) defined: Vec<RouterId>,
@@ -86,6 +89,7 @@ impl Hands {
             farewells: HashMap::new(),
             work: VecDeque::new(),
             announcer: Announcer::default(),
+            routing: Routing::default(),
             leftovers,
             defined: Vec::new(),
             next_sweep: clock::now() + LISTING,
@@ -101,6 +105,7 @@ impl Hands {
             self.wait();
             self.hear_kernel();
             self.filter.hear();
+            self.hear_routes();
             self.orders.wake().clear();
             while let Some(order) = self.orders.pop() {
                 self.obey(order);
@@ -109,6 +114,7 @@ impl Hands {
             self.work_one_batch();
             self.settle_filter();
             self.announce_one_batch();
+            self.work_on_routes();
             self.report_claimed();
             self.report_interfaces();
             self.tell_held();
@@ -117,6 +123,7 @@ impl Hands {
             }
             if self.stopping && self.work.is_empty() {
                 self.filter.close();
+                self.withdraw_fixed();
                 self.reports.send_patiently(Report::Finished);
                 return;
             }
@@ -125,7 +132,7 @@ impl Hands {
 
     fn wait(&mut self) {
         let now = clock::now();
-        let due = [self.announcer.next_due(), self.filter.next_look()];
+        let due = [self.announcer.next_due(), self.filter.next_look(), self.routing.next_due()];
         let due = due.into_iter().flatten().fold(self.next_sweep, Instant::min);
         let deadline = if self.work.is_empty() && !self.stopping { due } else { now };
         let waited = self.waiter.wait_until(Some(deadline)).map(drop);
@@ -142,6 +149,7 @@ impl Hands {
             Order::Announce { id, rounds } => self.announce(id, rounds),
             Order::Release { id } => self.release(id, false),
             Order::Forget { id } => self.release(id, true),
+            Order::Fix(fixed) => self.fix(fixed),
             Order::Retell => self.holdings.values_mut().for_each(|holding| holding.told = None),
             Order::Abandon => {
                 let ids: Vec<_> = self.holdings.keys().copied().collect();
@@ -157,6 +165,7 @@ impl Hands {
     fn define(&mut self, definition: &Definition) {
         let id = definition.id;
         let mut holding = Holding::new(definition);
+        self.watch_plan(&holding.plan);
         self.interfaces.watch(&definition.identity.interface);
         for slot in &holding.slots {
             self.interfaces.watch(&slot.dev);
@@ -200,6 +209,8 @@ impl Hands {
         (holding.want, holding.rounds, holding.usable) = (before.want, before.rounds, before.usable);
         (holding.restorations, holding.settled) = (before.restorations, before.settled);
         holding.claim = before.claim;
+        let gone = holding.plan.succeed(before.plan);
+        self.withdraw_plan(gone);
         let mut dropped = Vec::new();
         for old in before.slots {
             let anothers = !self.disown(before.id, &old.spec);
@@ -280,6 +291,7 @@ impl Hands {
     }
 
     pub(super) fn release(&mut self, id: RouterId, forget: bool) {
+        self.withdraw(id);
         let Some(holding) = self.holdings.get_mut(&id) else { return };
         holding.want = Want::Absent;
         holding.claim = None;
@@ -317,4 +329,10 @@ impl Hands {
     pub(super) fn trouble(&self, error: NetError) {
         self.event(None, What::Trouble { error });
     }
+}
+
+/// A netlink port is usually the process that opened it; its name, if it still runs.
+pub(super) fn process_name(port: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{port}/comm")).ok()?;
+    Some(format!("{} (pid {port})", name.trim_end()))
 }

@@ -1,5 +1,6 @@
 //! The addresses of one virtual router: what shall be there and what is. Pure.
 
+use super::routing::Plan;
 use super::{Definition, RouterId};
 use crate::event::Identity;
 use crate::fact::Held;
@@ -46,6 +47,8 @@ pub(super) struct Holding {
     pub(super) id: RouterId,
     pub(super) identity: Arc<Identity>,
     pub(super) slots: Vec<Slot>,
+    /// Routes and rules that go with them.
+    pub(super) plan: Plan,
     pub(super) want: Want,
     pub(super) owner: bool,
     pub(super) gap: Duration,
@@ -98,6 +101,7 @@ impl Holding {
             id: definition.id,
             identity: definition.identity.clone(),
             slots,
+            plan: Plan::of(&definition.routes, &definition.rules),
             want: Want::Undecided,
             owner: definition.owner,
             gap: definition.garp_interval,
@@ -191,10 +195,12 @@ impl Holding {
         if told.is_some_and(|told| {
             (told.restorations, told.served) == (self.restorations, served)
                 && told.present.iter().copied().eq(present())
+                && told.routes.iter().copied().eq(self.plan.present())
         }) {
             return None;
         }
-        let held = Held { present: present().collect(), restorations: self.restorations, served };
+        let routes = self.plan.present().collect();
+        let held = Held { present: present().collect(), routes, restorations: self.restorations, served };
         self.told = Some(held.clone());
         Some(held)
     }
@@ -214,18 +220,8 @@ impl Holding {
 
 impl Slot {
     fn new(address: &Address, identity: &Identity) -> Self {
-        let spec = AddressSpec {
-            index: 0,
-            ip: address.ip,
-            prefix_len: address.prefix_len,
-            label: address.label.clone(),
-            scope: address.scope.0,
-            broadcast: broadcast(address),
-            peer: address.peer.map(|(ip, _)| ip),
-            no_prefix_route: address.no_prefix_route,
-        };
         Self {
-            spec,
+            spec: address_spec(address, 0),
             dev: address.dev.clone().unwrap_or_else(|| identity.interface.clone()),
             no_track: address.no_track,
             present: false,
@@ -233,6 +229,20 @@ impl Slot {
             refused: false,
             announced: false,
         }
+    }
+}
+
+/// What to ask of the kernel for `address` on interface number `index`.
+pub(super) fn address_spec(address: &Address, index: u32) -> AddressSpec {
+    AddressSpec {
+        index,
+        ip: address.ip,
+        prefix_len: address.prefix_len,
+        label: address.label.clone(),
+        scope: address.scope.0,
+        broadcast: broadcast(address),
+        peer: address.peer.map(|(ip, _)| ip),
+        no_prefix_route: address.no_prefix_route,
     }
 }
 
@@ -261,6 +271,8 @@ mod tests {
                 interface: "eth0".into(),
             }),
             addresses: (0..count).map(|last| Address::new(Ipv4Addr::new(192, 0, 2, last), 24)).collect(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             promote_secondaries: false,
             owner: false,
             garp_interval: Duration::ZERO,

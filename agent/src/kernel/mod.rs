@@ -1,4 +1,4 @@
-//! The kernel thread: addresses and announcements, so that the protocol thread never waits for
+//! The kernel thread: addresses, routes, rules and announcements, so that the protocol thread never waits for
 //! either.
 //!
 //! ```text
@@ -19,12 +19,13 @@ mod filter;
 mod hands;
 mod holding;
 mod interfaces;
+mod routing;
 mod view;
 mod work;
 
 use crate::event::{EventSender, Identity};
 use crate::mailbox::{Receiver, Sender};
-use hacluster_conf::model::Address;
+use hacluster_conf::model::{Address, Route, Rule, Statics};
 use hacluster_core::time::{Duration, Instant};
 use hacluster_net::NetError;
 use std::net::Ipv4Addr;
@@ -68,6 +69,8 @@ pub enum Order {
         /// Which router.
         id: RouterId,
     },
+    /// This shall be on the host as long as the agent runs.
+    Fix(Fixed),
     /// Tell once more which addresses are there.
     Retell,
     /// The protocol thread is gone: release everything, then end as by `Shutdown`.
@@ -85,6 +88,10 @@ pub struct Definition {
     pub identity: Arc<Identity>,
     /// Advertised and excluded addresses, in this order.
     pub addresses: Vec<Address>,
+    /// Routes that go with the addresses.
+    pub routes: Vec<Route>,
+    /// Rules that go with the addresses.
+    pub rules: Vec<Rule>,
     /// Let the kernel promote secondary addresses when the first of a network is removed.
     pub promote_secondaries: bool,
     /// The router owns them: those that were there before us stay when we go.
@@ -93,6 +100,17 @@ pub struct Definition {
     pub garp_interval: Duration,
     /// What is sent to its addresses is dropped.
     pub drops: bool,
+}
+
+/// What is the host's own.
+#[derive(Clone, Debug, Default)]
+pub struct Fixed {
+    /// Set now, kept, and removed when the agent ends.
+    pub statics: Statics,
+    /// Routes that a predecessor recorded and nobody wants any more.
+    pub stale_routes: Vec<Route>,
+    /// Rules of that kind.
+    pub stale_rules: Vec<Rule>,
 }
 
 /// What the kernel thread found.

@@ -35,11 +35,13 @@ impl Hands {
                     self.interface_lost(lost);
                 }
                 self.resolve(&name, index);
+                self.doubt_routes();
                 self.report_all_usable();
             }
             Kernel::LinkGone { index, .. } => {
                 self.interfaces.link_gone(index);
                 self.interface_lost(index);
+                self.doubt_routes();
                 self.report_all_usable();
             }
             Kernel::AddressAdded { address, .. } => {
@@ -52,6 +54,7 @@ impl Hands {
                 self.address_added(address);
             }
             Kernel::AddressRemoved { address, sender } => self.address_removed(&address, sender),
+            Kernel::RouteRemoved { .. } => {} // heard elsewhere
             Kernel::Overrun => {
                 self.farewells.clear(); // their echoes are lost
                 self.list_all();
@@ -73,6 +76,9 @@ impl Hands {
     pub(super) fn address_removed(&mut self, address: &AddressEntry, sender: Option<u32>) {
         let ours = sender == Some(self.requests.port_id());
         let is_echo = ours && self.take_farewell(address);
+        if !is_echo {
+            self.doubt_routes();
+        }
         let Some((id, number)) = self.owners.get(&(address.index, address.ip)).copied() else {
             return self.interfaces.address_removed(address.index, address.ip);
         };
@@ -161,6 +167,7 @@ impl Hands {
         self.clean_leftovers(&addresses);
         self.filter.due = true;
         self.filter.look_soon();
+        self.list_routes();
         self.look_again();
     }
 
@@ -248,6 +255,7 @@ impl Hands {
             self.list_all();
         }
         self.next_sweep = self.next_listing;
+        self.complete_all();
         let mut differing = Vec::new();
         for (id, holding) in &mut self.holdings {
             if !holding.queued {
@@ -284,7 +292,9 @@ impl Hands {
         let Some(holding) = self.holdings.get_mut(&id) else { return };
         let own = &holding.identity.interface;
         let mut others = holding.slots.iter().filter(|slot| slot.dev != *own && !slot.no_track);
-        let usable = others.all(|slot| self.interfaces.usable(&slot.dev));
+        let mut routes = holding.plan.tracked_devices().filter(|dev| dev != own);
+        let usable = others.all(|slot| self.interfaces.usable(&slot.dev))
+            && routes.all(|dev| self.interfaces.usable(dev));
         if holding.usable.replace(usable).unwrap_or(true) != usable {
             self.reports.send_patiently(Report::AddressInterfaces { id, usable });
         }

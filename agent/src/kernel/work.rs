@@ -1,6 +1,6 @@
 //! The kernel thread's work: batches of requests from what differs, and batches of announcements.
 
-use super::hands::Hands;
+use super::hands::{Hands, process_name};
 use super::holding::{Step, Vanished, Want};
 use super::{Report, RouterId};
 use crate::event::What;
@@ -122,7 +122,8 @@ impl Hands {
         let forget = holding.forget;
         let vanished = holding.vanished.take();
         let intruders = holding.intruders.take();
-        holding.restorations += u64::from(vanished.is_some());
+        let restored = vanished.is_some();
+        holding.restorations += u64::from(restored);
         let times = holding.restorations;
         let all_refused = holding.want == Want::Present && of > 0 && holding.present() == 0;
         let refused = holding.claim.take_if(|_| all_refused);
@@ -139,9 +140,13 @@ impl Hands {
         if let Some((address, count)) = intruders {
             self.event(Some(identity), What::Evicted { address, count });
         }
+        if restored {
+            self.doubt_routes();
+        }
         if forget {
             self.forget(id);
         }
+        self.addresses_in_place(id);
     }
 
     pub(super) fn forget(&mut self, id: RouterId) {
@@ -182,10 +187,4 @@ impl Hands {
             }
         }
     }
-}
-
-/// A netlink port is usually the process that opened it; its name, if it still runs.
-fn process_name(port: u32) -> Option<String> {
-    let name = std::fs::read_to_string(format!("/proc/{port}/comm")).ok()?;
-    Some(format!("{} (pid {port})", name.trim_end()))
 }

@@ -49,7 +49,12 @@ fn wish_of(order: &Order) -> Option<(RouterId, bool)> {
     match order {
         Order::Claim { id, .. } | Order::Release { id } => Some((*id, true)),
         Order::Announce { id, .. } => Some((*id, false)),
-        Order::Define(_) | Order::Forget { .. } | Order::Retell | Order::Abandon | Order::Shutdown => None,
+        Order::Define(_)
+        | Order::Fix(_)
+        | Order::Forget { .. }
+        | Order::Retell
+        | Order::Abandon
+        | Order::Shutdown => None,
     }
 }
 

@@ -202,6 +202,8 @@ fn definition(id: RouterId, router: &Router) -> Definition {
         id,
         identity: Arc::clone(&router.identity),
         addresses: configured.addresses.iter().chain(&configured.excluded).cloned().collect(),
+        routes: configured.routes.clone(),
+        rules: configured.rules.clone(),
         promote_secondaries: configured.promote_secondaries,
         owner: configured.priority.is_owner(),
         garp_interval: configured.garp.interval,

@@ -45,6 +45,8 @@ impl Hands {
             id: ID,
             identity,
             addresses,
+            routes: Vec::new(),
+            rules: Vec::new(),
             promote_secondaries: false,
             owner: false,
             garp_interval: Duration::ZERO,

@@ -11,6 +11,7 @@
 //! | [`settings`], [`announce`] | addresses, groups and sources as configured; gratuitous ARP |
 //! | [`filter`] | addresses that are held and do not answer |
 //! | [`packets`] | forged, broken and foreign adverts |
+//! | [`routes`] | routes and rules that go with addresses, and what is static |
 //! | [`reload`], [`command`] | SIGHUP; the command line, exit statuses, logs |
 //!
 //! Needs the right to make network namespaces (root, or user namespaces); skipped by name without it.
@@ -27,6 +28,7 @@ mod links;
 mod moves;
 mod packets;
 mod reload;
+mod routes;
 mod settings;
 mod split;
 mod upsets;
@@ -48,6 +50,7 @@ fn main() {
     settings::trials(&mut suite);
     filter::trials(&mut suite);
     reload::trials(&mut suite);
+    routes::trials(&mut suite);
     command::trials(&mut suite);
     suite.run();
 }

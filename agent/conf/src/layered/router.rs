@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Keys of `[[virtual_router]]`.
-pub(super) const KEYS: [&str; 23] = [
+pub(super) const KEYS: [&str; 25] = [
     "name",
     "interface",
     "vrid",
@@ -24,6 +24,8 @@ pub(super) const KEYS: [&str; 23] = [
     "auth_pass",
     "addresses",
     "excluded",
+    "routes",
+    "rules",
     "mcast_group",
     "source",
     "garp",
@@ -98,6 +100,7 @@ pub(super) fn router(
     if let Some(list) = addresses(&mut table, "excluded") {
         router.excluded = list;
     }
+    super::route::router(&mut table, &mut router);
     if let Some(group) = table.multicast("mcast_group") {
         router.mcast_group = group;
     }
@@ -128,6 +131,8 @@ fn blank(name: String, interface: String, vrid: Vrid, mcast_group: Ipv4Addr) -> 
         authentication: Authentication::None,
         addresses: Vec::new(),
         excluded: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
         mcast_group,
         source: None,
         garp: Garp::default(),
@@ -248,7 +253,7 @@ fn garp(mut table: Table<'_>, garp: &mut Garp, is_new: bool) {
     table.finish(&GARP_KEYS);
 }
 
-fn addresses(table: &mut Table<'_>, key: &str) -> Option<Vec<Address>> {
+pub(super) fn addresses(table: &mut Table<'_>, key: &str) -> Option<Vec<Address>> {
     let list = table.list(key)?;
     Some(list.into_iter().filter_map(|(key, element)| address(table, &key, element)).collect())
 }

@@ -5,11 +5,13 @@
 
 pub mod cluster;
 pub mod filter;
+pub mod route;
 pub(crate) mod validate;
 pub mod vrrp;
 
 pub use cluster::{Api, Peer, Tls};
 pub use filter::PacketFilter;
+pub use route::{Route, Rule, Statics};
 pub use vrrp::{
     Accept, Address, AddressScope, Authentication, Broadcast, Garp, InitialState, Preemption, VirtualRouter,
 };
@@ -29,6 +31,8 @@ pub struct Config {
     pub api: Option<Api>,
     /// The other agents, in the order written.
     pub peers: Vec<Peer>,
+    /// What is put on the host at start and stays until the end.
+    pub statics: Statics,
     /// The virtual routers that run, in the order written.
     pub routers: Vec<VirtualRouter>,
     /// Virtual routers that are written but cannot run, each with the reason.

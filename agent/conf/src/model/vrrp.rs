@@ -27,6 +27,10 @@ pub struct VirtualRouter {
     pub addresses: Vec<Address>,
     /// Addresses held with the others but not advertised.
     pub excluded: Vec<Address>,
+    /// Routes held with the addresses: set after them, removed before them.
+    pub routes: Vec<super::Route>,
+    /// Policy rules held with the addresses, set after the routes.
+    pub rules: Vec<super::Rule>,
     /// Group the adverts go to.
     pub mcast_group: Ipv4Addr,
     /// Source of adverts; `None` is the interface's first address that is not virtual.

@@ -78,7 +78,14 @@ fn model(config: &Config, text: &mut String) {
         for address in &router.excluded {
             writeln!(text, "  excluded {}", line(address)).unwrap();
         }
+        router.routes.iter().for_each(|route| writeln!(text, "  route {route}").unwrap());
+        router.rules.iter().for_each(|rule| writeln!(text, "  rule {rule}").unwrap());
     }
+    for address in &config.statics.addresses {
+        writeln!(text, "static address {}", line(address)).unwrap();
+    }
+    config.statics.routes.iter().for_each(|route| writeln!(text, "static route {route}").unwrap());
+    config.statics.rules.iter().for_each(|rule| writeln!(text, "static rule {rule}").unwrap());
     for refused in &config.refused {
         writeln!(text, "refused {}: {}", refused.name, refused.reason).unwrap();
     }

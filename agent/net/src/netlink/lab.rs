@@ -1,7 +1,10 @@
 //! Building small networks: virtual cables, switches, and pulling their plugs. For tests and labs;
 //! the agent itself never creates or changes an interface.
 
-use super::request::{Request, Requests};
+use super::{
+    request::{Request, Requests},
+    route::{self, RouteSpec},
+};
 use crate::NetError;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::{
@@ -90,6 +93,25 @@ impl Requests {
     /// Deletes an interface, a virtual cable with both its ends.
     pub fn delete_link(&mut self, name: &str) -> Result<(), NetError> {
         self.execute_one(Request { message: RouteNetlinkMessage::DelLink(named(name)), flags: 0 })
+    }
+
+    /// Adds a route in the name of another program, which marks its routes `protocol` (4 is STATIC).
+    pub fn add_route_as(&mut self, protocol: u8, spec: &RouteSpec) -> Result<(), NetError> {
+        self.route_as(protocol, route::add(spec))
+    }
+
+    /// Removes a route in the name of another program.
+    pub fn remove_route_as(&mut self, protocol: u8, spec: &RouteSpec) -> Result<(), NetError> {
+        self.route_as(protocol, route::remove(spec))
+    }
+
+    fn route_as(&mut self, protocol: u8, mut request: Request) -> Result<(), NetError> {
+        if let RouteNetlinkMessage::NewRoute(message) | RouteNetlinkMessage::DelRoute(message) =
+            &mut request.message
+        {
+            message.header.protocol = protocol.into();
+        }
+        self.execute_one(request)
     }
 
     fn set(&mut self, name: &str, attribute: LinkAttribute) -> Result<(), NetError> {

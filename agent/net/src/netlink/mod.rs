@@ -1,4 +1,5 @@
-//! Route netlink: asking the kernel for links and addresses, changing them, and hearing of changes.
+//! Route netlink: asking the kernel for links, addresses, routes and rules, changing them, and hearing of
+//! changes.
 //!
 //! [`Requests`] asks and waits, [`Monitor`] listens and never waits. Messages to the kernel are built
 //! with netlink-packet-route; of what comes back only the attributes we use are decoded, so that an
@@ -12,11 +13,15 @@ mod link;
 mod monitor;
 pub mod nft;
 mod request;
+pub mod route;
+pub mod rule;
 
 pub use address::{AddressEntry, AddressSpec, Change, PROTOCOL_MARK};
 pub use link::Link;
 pub use monitor::{Event, Group, Monitor};
 pub use request::{Request, Requests};
+pub use route::{Hop, ROUTE_PROTOCOL, RouteEntry, RouteSpec};
+pub use rule::{RuleEntry, RuleSpec};
 
 use crate::NetError;
 use netlink_sys::{Socket, SocketAddr};

@@ -1,4 +1,4 @@
-//! Hearing of changes to links and addresses as they happen.
+//! Hearing of changes to links, addresses, routes and rules as they happen.
 
 use super::{
     AddressEntry, Link,
@@ -26,6 +26,10 @@ pub enum Group {
     Links,
     /// IPv4 addresses: added, changed, removed (`RTNLGRP_IPV4_IFADDR`).
     Ipv4Addresses,
+    /// IPv4 routes (`RTNLGRP_IPV4_ROUTE`): of interest with [`Monitor::only_removals_of`].
+    Ipv4Routes,
+    /// IPv4 policy rules (`RTNLGRP_IPV4_RULE`).
+    Ipv4Rules,
 }
 
 /// Something changed.
@@ -56,6 +60,11 @@ pub enum Event {
         /// later ones get arbitrary numbers. `None` when the kernel itself did it or `ioctl` was used.
         sender: Option<u32>,
     },
+    /// A route or a rule was removed; which one, a listing tells.
+    RouteRemoved {
+        /// Port id of the socket that asked for it, see [`Event::AddressRemoved`].
+        sender: Option<u32>,
+    },
     /// Changes came faster than they were read and some are lost: list everything anew. Whatever was
     /// queued has been thrown away, so that nothing older than the new list can follow it.
     Overrun,
@@ -80,6 +89,8 @@ impl Monitor {
             let number = match group {
                 Group::Links => libc::RTNLGRP_LINK,
                 Group::Ipv4Addresses => libc::RTNLGRP_IPV4_IFADDR,
+                Group::Ipv4Routes => libc::RTNLGRP_IPV4_ROUTE,
+                Group::Ipv4Rules => libc::RTNLGRP_IPV4_RULE,
             };
             socket.add_membership(number).map_err(failed)?;
         }
@@ -90,8 +101,18 @@ impl Monitor {
     /// ([`Requests::port_id`](super::Requests::port_id)): whoever claims thousands has the results and
     /// needs no echo. Removals are always reported, as one can take other addresses along.
     pub fn ignore_additions_by(&self, port_id: u32) -> Result<(), NetError> {
+        self.filter(&additions_filter(port_id))
+    }
+
+    /// From now on, of routes and rules reports removals alone, and of routes those that carry the mark
+    /// `protocol`: a routing daemon may change thousands of others a second.
+    pub fn only_removals_of(&self, protocol: u8) -> Result<(), NetError> {
+        self.filter(&removals_filter(protocol))
+    }
+
+    fn filter(&self, program: &[SockFilter]) -> Result<(), NetError> {
         SockRef::from(&self.socket)
-            .attach_filter(&additions_filter(port_id))
+            .attach_filter(program)
             .map_err(|error| NetError::from_io("filter netlink notifications", &error))
     }
 
@@ -148,14 +169,24 @@ impl AsFd for Monitor {
     }
 }
 
-/// Drops `RTM_NEWADDR` caused by `port_id`. The filter reads numbers as big-endian, netlink's are native.
+/// Where the kind of a notification is.
+const KIND_OFFSET: u32 = 4;
+
+fn instruction(code: u32, yes: u8, no: u8, k: u32) -> SockFilter {
+    SockFilter::new(code as u16, yes, no, k)
+}
+
+/// The filter reads numbers as big-endian, netlink's are native.
+fn kind_in_filter(kind: u16) -> u32 {
+    u16::from_be_bytes(kind.to_ne_bytes()).into()
+}
+
+/// Drops `RTM_NEWADDR` caused by `port_id`.
 fn additions_filter(port_id: u32) -> [SockFilter; 6] {
     use libc::*;
-    const KIND_OFFSET: u32 = 4;
     const PORT_OFFSET: u32 = 12;
-    let kind = u16::from_be_bytes(RTM_NEWADDR.to_ne_bytes()).into();
+    let kind = kind_in_filter(RTM_NEWADDR);
     let port = u32::from_be_bytes(port_id.to_ne_bytes());
-    let instruction = |code: u32, yes, no, k| SockFilter::new(code as u16, yes, no, k);
     [
         instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, KIND_OFFSET),
         instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, kind),
@@ -163,6 +194,21 @@ fn additions_filter(port_id: u32) -> [SockFilter; 6] {
         instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, port),
         instruction(BPF_RET | BPF_K, 0, 0, 0),
         instruction(BPF_RET | BPF_K, 0, 0, u32::MAX),
+    ]
+}
+
+/// Lets pass `RTM_DELRULE`, and `RTM_DELROUTE` of routes marked `protocol`.
+fn removals_filter(protocol: u8) -> [SockFilter; 7] {
+    use libc::*;
+    const PROTOCOL_OFFSET: u32 = 16 + 5;
+    [
+        instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, KIND_OFFSET),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, kind_in_filter(RTM_DELRULE)),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, kind_in_filter(RTM_DELROUTE)),
+        instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, PROTOCOL_OFFSET),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, protocol.into()),
+        instruction(BPF_RET | BPF_K, 0, 0, u32::MAX),
+        instruction(BPF_RET | BPF_K, 0, 0, 0),
     ]
 }
 
@@ -179,6 +225,7 @@ fn event(frame: &Frame<'_>) -> Option<Event> {
         libc::RTM_DELADDR => {
             AddressEntry::parse(frame.body).map(|address| Event::AddressRemoved { address, sender })
         }
+        libc::RTM_DELROUTE | libc::RTM_DELRULE => Some(Event::RouteRemoved { sender }),
         _ => None,
     }
 }

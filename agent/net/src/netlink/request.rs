@@ -11,7 +11,7 @@
 use super::{
     Link,
     frame::{Frame, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, frames},
-    open_socket,
+    open_socket, route, rule,
 };
 use crate::NetError;
 use netlink_packet_core::{
@@ -66,9 +66,10 @@ impl Requests {
     /// Opens a socket in the network namespace of the calling thread.
     pub fn open() -> Result<Self, NetError> {
         let (socket, port) = open_socket(NETLINK_ROUTE)?;
-        // Both are refinements: shorter answers, and the kernel's own words about a failure.
+        // All are refinements: shorter answers, and the kernel's own words about a failure.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
+        let _ = socket.set_netlink_get_strict_chk(true); // of all routes, ours are listed
         Ok(Self { socket, port, sequence: 1, sending: Vec::new(), receiving: vec![0; RECEIVE_BYTES] })
     }
 
@@ -290,6 +291,10 @@ fn describe(message: &RouteNetlinkMessage) -> String {
         RouteNetlinkMessage::NewLink(link) => format!("create interface {}", describe_link(link)),
         RouteNetlinkMessage::SetLink(link) => format!("change interface {}", describe_link(link)),
         RouteNetlinkMessage::DelLink(link) => format!("delete interface {}", describe_link(link)),
+        RouteNetlinkMessage::NewRoute(route) => format!("add route {}", route::describe(route)),
+        RouteNetlinkMessage::DelRoute(route) => format!("remove route {}", route::describe(route)),
+        RouteNetlinkMessage::NewRule(rule) => format!("add rule {}", rule::describe(rule)),
+        RouteNetlinkMessage::DelRule(rule) => format!("remove rule {}", rule::describe(rule)),
         _ => "carry out a netlink request".into(),
     }
 }

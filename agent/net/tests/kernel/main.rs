@@ -8,6 +8,7 @@ mod filters;
 mod host;
 mod links;
 mod packets;
+mod routes;
 mod world;
 
 use hacluster_net::{
@@ -24,12 +25,11 @@ fn main() {
     let arguments = Arguments::from_args();
     let allowed = [Capability::SysAdmin, Capability::NetAdmin, Capability::NetRaw].map(has_capability);
     let privileged = allowed == [true; 3] || become_root_or_say_why();
-    let trials = [addresses::TRIALS, filters::TRIALS, host::TRIALS, links::TRIALS, packets::TRIALS]
-        .concat()
-        .into_iter()
-        .map(|(name, body): (&str, Body)| {
-            Trial::test(name, move || World::run(body)).with_ignored_flag(!privileged)
-        });
+    let all =
+        [addresses::TRIALS, filters::TRIALS, host::TRIALS, links::TRIALS, packets::TRIALS, routes::TRIALS];
+    let trials = all.concat().into_iter().map(|(name, body): (&str, Body)| {
+        Trial::test(name, move || World::run(body)).with_ignored_flag(!privileged)
+    });
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 

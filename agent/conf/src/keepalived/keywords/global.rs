@@ -12,7 +12,7 @@ const PROTOCOL: &[Keyword] = &[
     now("router_id", Word),
     now("vrrp_mcast_group4", Word),
     later(Topic::Version3, "vrrp_mcast_group6", Word),
-    moot("default_interface", Word, "only static addresses without `dev` use it"),
+    now("default_interface", Word),
     now("vrrp_garp_master_delay", Word),
     now("vrrp_garp_master_repeat", Word),
     now("vrrp_garp_master_refresh", Word),

@@ -97,8 +97,6 @@ pub(super) enum Topic {
     Notify,
     Mail,
     SyncGroup,
-    Routes,
-    StaticAddress,
     Ipvs,
     Bfd,
     Namespace,
@@ -123,10 +121,6 @@ impl Topic {
             Self::Notify => "nothing is run and nothing is written when the state changes",
             Self::Mail => "no mail is sent",
             Self::SyncGroup => "the members change state one by one, not together",
-            Self::Routes => "these routes and rules are not set",
-            Self::StaticAddress => {
-                "nothing is put on the host at start; set it in the system's network configuration"
-            }
             Self::Ipvs => "no IPVS service is set up and no server is checked",
             Self::Bfd => "no BFD session is run",
             Self::Namespace => "the agent stays in the network namespace it is started in",

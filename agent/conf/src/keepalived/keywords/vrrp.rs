@@ -3,8 +3,6 @@
 use super::Takes::{Bool, Flag, Ip, List, Maybe, Number, OneOf, Seconds, Weight, Word, Words};
 use super::{ANY, Block, DAY_MS, Keyword, Takes, Topic, gone, later, moot, now};
 
-const STATIC: Topic = Topic::StaticAddress;
-
 /// Outside every block.
 pub(in super::super) static TOP: Block = Block {
     name: "the top level",
@@ -22,9 +20,9 @@ pub(in super::super) static TOP: Block = Block {
         later(Topic::Track, "vrrp_track_process", Takes::Block(&TRACK_PROCESS)),
         later(Topic::Garp, "garp_group", Takes::Block(&GARP_GROUP)),
         later(Topic::Bfd, "bfd_instance", Takes::Block(&BFD)),
-        later(STATIC, "static_ipaddress", List),
-        later(STATIC, "static_routes", List),
-        later(STATIC, "static_rules", List),
+        now("static_ipaddress", List),
+        now("static_routes", List),
+        now("static_rules", List),
         later(Topic::Track, "track_group", Takes::Block(&TRACK_GROUP)),
         later(Topic::Namespace, "net_namespace", Word),
         later(Topic::Namespace, "net_namespace_ipvs", Maybe),
@@ -105,8 +103,8 @@ const INSTANCE_WORDS: &[Keyword] = &[
 
 const INSTANCE_WIRE: &[Keyword] = &[
     later(Topic::Namespace, "vrf", Word),
-    later(Topic::Routes, "virtual_routes", List),
-    later(Topic::Routes, "virtual_rules", List),
+    now("virtual_routes", List),
+    now("virtual_rules", List),
     later(Topic::Track, "track_src_ip", Flag),
     later(Topic::Unicast, "unicast_fault_no_peer", Flag),
     later(Topic::Unicast, "check_unicast_src", Flag),

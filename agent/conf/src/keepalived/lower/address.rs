@@ -89,6 +89,11 @@ impl<'a> Reader<'a> {
             "preferred_lft" => {
                 self.with_value(word, |this, _| this.without_effect(word, "addresses are preferred for ever"))
             }
+            "track_group" => {
+                self.with_value(word, |this, _| {
+                    this.without_effect(word, "no group follows a static address yet")
+                });
+            }
             "home" | "-nodad" | "nodad" | "mngtmpaddr" | "dadfailed" => {
                 self.without_effect(word, "it concerns IPv6 addresses only")
             }

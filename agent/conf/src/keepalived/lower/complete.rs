@@ -65,6 +65,8 @@ pub(super) fn complete(
         promote_secondaries: draft.promote_secondaries,
         addresses: std::mem::take(&mut draft.addresses),
         excluded: std::mem::take(&mut draft.excluded),
+        routes: std::mem::take(&mut draft.routes),
+        rules: std::mem::take(&mut draft.rules),
     })
 }
 

@@ -4,11 +4,11 @@ use super::super::parser::{Statement, Word};
 use super::address::{self, Line};
 use super::global::{Garp, MAX_TIMER, Switches};
 use super::values::{group, number, span_of_time, switch, wrong};
-use super::{Places, Refusal};
+use super::{Places, Refusal, route};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::Findings;
 use crate::model::validate::ADDRESSES_MAX;
-use crate::model::{Address, Authentication, InitialState};
+use crate::model::{Address, Authentication, InitialState, Route, Rule};
 use crate::notation::is_host;
 use crate::suggest::nearest;
 use hacluster_core::time::Duration;
@@ -32,6 +32,8 @@ pub(super) struct Draft<'a> {
     pub(super) auth_type_wrong: bool,
     pub(super) addresses: Vec<Address>,
     pub(super) excluded: Vec<Address>,
+    pub(super) routes: Vec<Route>,
+    pub(super) rules: Vec<Rule>,
     seen: HashSet<(Ipv4Addr, Option<String>)>,
     pub(super) source: Option<Ipv4Addr>,
     pub(super) mcast_group: Option<Ipv4Addr>,
@@ -66,6 +68,8 @@ impl<'a> Draft<'a> {
             auth_type_wrong: false,
             addresses: Vec::new(),
             excluded: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             seen: HashSet::new(),
             source: None,
             mcast_group: None,
@@ -197,6 +201,8 @@ impl<'a> Draft<'a> {
             }
             "virtual_ipaddress" => self.list(line, false, findings),
             "virtual_ipaddress_excluded" => self.list(line, true, findings),
+            "virtual_routes" => route::routes(line, &mut self.routes, findings),
+            "virtual_rules" => route::rules(line, &mut self.rules, findings),
             "mcast_src_ip" | "unicast_src_ip" => {
                 let Some(word) = first else { return };
                 match word.text.parse().ok().filter(is_host) {

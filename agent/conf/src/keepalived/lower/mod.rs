@@ -10,6 +10,7 @@ mod complete;
 mod filter;
 mod global;
 mod instance;
+mod route;
 mod values;
 
 use super::parser::Statement;
@@ -29,6 +30,7 @@ pub(super) fn lower(top: &[Statement], findings: &Findings) -> Config {
         filter: globals.filter.clone(),
         ..Config::default()
     };
+    config.statics = route::statics(top, findings);
     let mut names = HashSet::new();
     let mut places = Vec::new();
     let mut written = 0;
