@@ -43,6 +43,10 @@ pub struct Args {
     /// Holds and the audit log go here [default: state_dir of agent.toml, else below --run-dir or /var/lib]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+
+    /// Run programs for the agent at the other end of standard input
+    #[arg(long, hide = true)]
+    pub script_runner: bool,
 }
 
 /// For people or for programs.

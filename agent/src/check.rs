@@ -1,14 +1,21 @@
 //! `--check`.
 
 use crate::args::{Args, Format};
-use crate::in_force;
+use crate::{in_force, traps};
 use hacluster_conf::render;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-/// Says everything that is wrong and answers with the exit status.
+/// Says everything that is wrong, with the files and with the programs they name, and answers with the
+/// exit status.
 pub fn check(args: &Args) -> ExitCode {
-    let loaded = in_force::load(args).loaded;
+    let mut loaded = in_force::load(args).loaded;
+    let traps = traps::find(&loaded);
+    loaded.diagnostics.extend(traps);
+    let place = |found: &hacluster_conf::diag::Diagnostic| {
+        found.span.as_ref().map_or((u32::MAX, 0), |span| (span.file.0, span.range.start))
+    };
+    loaded.diagnostics.sort_by_key(place);
     let mut out = std::io::stdout();
     let answer = match args.format {
         Format::Text => render::report(&loaded, &args.config, out.is_terminal()),

@@ -12,6 +12,7 @@
 use crate::event::{Event, Identity, Level, Place, What};
 use crate::fact::{Fact, Held, Setup, Standing};
 use crate::in_force::InForce;
+use crate::watch::{Tracked, View};
 use hacluster_core::machine::{StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::time::Instant;
@@ -54,6 +55,8 @@ pub struct Record {
     pub text: String,
     /// Set when the state changed.
     pub transition: Option<(Transition, Priority)>,
+    /// What the transition's reason cannot say: which tracker failed, and how.
+    pub detail: Option<Arc<str>>,
 }
 
 /// One router as far as known. Cheap to copy.
@@ -69,6 +72,8 @@ pub struct RouterView {
     pub since: SystemTime,
     /// Which addresses are there.
     pub held: Arc<Held>,
+    /// What is tracked does this to it.
+    pub tracked: Arc<Tracked>,
 }
 
 impl RouterView {
@@ -97,6 +102,8 @@ pub enum Change {
 pub struct Chronicle {
     /// The configuration in force.
     pub in_force: Arc<InForce>,
+    /// Everything that is watched.
+    pub trackers: Arc<[View]>,
     routers: BTreeMap<Place, RouterView>,
     history: VecDeque<Arc<Record>>,
     sequence: u64,
@@ -109,6 +116,7 @@ impl Chronicle {
     pub fn new(in_force: Arc<InForce>) -> Self {
         Self {
             in_force,
+            trackers: Arc::new([]),
             routers: BTreeMap::new(),
             history: VecDeque::new(),
             sequence: 0,
@@ -129,8 +137,12 @@ impl Chronicle {
             router: event.router.clone(),
             level: event.what.level(),
             text: event.what.to_string(),
+            detail: match &event.what {
+                What::Transition { detail, .. } => detail.clone(),
+                _ => None,
+            },
             transition: match event.what {
-                What::Transition { transition, priority } => Some((transition, priority)),
+                What::Transition { transition, priority, .. } => Some((transition, priority)),
                 _ => None,
             },
         });
@@ -192,7 +204,16 @@ impl Chronicle {
                 return Some(Change::Router { record: None, router: Some(router) });
             }
             (Fact::Ordered, _, None) => {}
-            (Fact::Configured(_) | Fact::Removed | Fact::Standing(_) | Fact::Held(_), ..) => return None,
+            (Fact::Tracked(tracked), _, Some(place)) => {
+                let view = self.routers.get_mut(&place)?;
+                view.tracked = tracked.clone();
+                return Some(Change::Router { record: None, router: Some(view.clone()) });
+            }
+            (Fact::Trackers(views), ..) => self.trackers = views.clone(),
+            (
+                Fact::Configured(_) | Fact::Removed | Fact::Standing(_) | Fact::Held(_) | Fact::Tracked(_),
+                ..,
+            ) => return None,
         }
         Some(Change::Everything)
     }
@@ -207,6 +228,7 @@ impl Chronicle {
             setup: setup.clone(),
             held: held.map(|before| before.held.clone()).unwrap_or_default(),
             since: before.as_ref().map_or(now.wall, |before| before.since),
+            tracked: before.as_ref().map(|before| before.tracked.clone()).unwrap_or_default(),
             standing: before.and_then(|before| before.standing),
         };
         self.routers.insert(place, view);

@@ -3,10 +3,11 @@
 
 use crate::fact::Fact;
 use crate::mailbox::Sender;
-use hacluster_core::machine::{Note, Transition};
+use hacluster_core::machine::{Fault, Note, Reason, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::Discard;
 use hacluster_core::time::Instant;
+use hacluster_core::track::Reading;
 use hacluster_core::vrid::Vrid;
 use hacluster_net::{NetError, clock};
 use std::fmt;
@@ -55,6 +56,14 @@ impl fmt::Display for Identity {
     }
 }
 
+/// A reason in words. The core knows that something tracked failed; `detail` is what and how.
+pub fn explain(reason: &Reason, detail: Option<&str>) -> String {
+    match (reason, detail) {
+        (Reason::Fault(Fault::Tracked), Some(detail)) => detail.to_owned(),
+        _ => reason.to_string(),
+    }
+}
+
 /// Something that happened to a virtual router, or to the agent when `router` is absent.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -93,6 +102,8 @@ pub enum What {
         transition: Transition,
         /// The priority in force.
         priority: Priority,
+        /// Which tracker failed, and how.
+        detail: Option<Arc<str>>,
     },
     /// Something odd that changed nothing.
     Note(Note),
@@ -175,6 +186,15 @@ pub enum What {
         /// What, and the mend where one is known.
         error: NetError,
     },
+    /// Something that is tracked is good or bad now.
+    Tracker {
+        /// Kind and name.
+        name: String,
+        /// What is known.
+        reading: Reading,
+        /// What was seen.
+        why: Arc<str>,
+    },
     /// Another configuration came into force; one line of what that means.
     Reload(String),
     /// Another configuration was not put in force, with the reason.
@@ -235,6 +255,8 @@ impl What {
             | Self::Routing { warning: false, .. }
             | Self::Cluster { warning: false, .. } => Level::Info,
             Self::Fact(_) => Level::Silent,
+            Self::Tracker { reading: Reading::Bad, .. } => Level::Warning,
+            Self::Tracker { .. } => Level::Info,
             Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
             Self::Interface { .. }
             | Self::Note(_)
@@ -258,8 +280,8 @@ impl What {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Transition { transition: Transition { from, to, reason }, priority } => {
-                write!(f, "{from} -> {to}, priority {priority}: {reason}")
+            Self::Transition { transition: Transition { from, to, reason }, priority, detail } => {
+                write!(f, "{from} -> {to}, priority {priority}: {}", explain(reason, detail.as_deref()))
             }
             Self::Note(note) => fmt_note(note, f),
             Self::Discarded { sender, why, count } => {
@@ -317,6 +339,7 @@ impl fmt::Display for What {
             | Self::Filter { text, .. }
             | Self::Cluster { text, .. }
             | Self::Routing { text, .. } => f.write_str(text),
+            Self::Tracker { name, reading, why } => fmt_tracker(name, *reading, why, f),
             Self::Reload(what) => write!(f, "reload: {what}"),
             Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),
             Self::Lost(count) => {
@@ -324,6 +347,14 @@ impl fmt::Display for What {
             }
             Self::Fact(_) => Ok(()),
         }
+    }
+}
+
+fn fmt_tracker(name: &str, reading: Reading, why: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match reading {
+        Reading::Good => write!(f, "{name} is good: {why}"),
+        Reading::Bad => write!(f, "{name} failed: {why}"),
+        Reading::Number(_) | Reading::Unknown => write!(f, "{name}: {why}"),
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::in_force::InForce;
 use crate::orders::Orders;
 use crate::tally::Tally;
+use crate::watch::{Tracked, View};
 use hacluster_conf::model::{Address, Authentication, Preemption, VirtualRouter};
 use hacluster_core::interval::Seconds;
 use hacluster_core::machine::{Faults, StateKind, Transition};
@@ -32,6 +33,10 @@ pub enum Fact {
     Standing(Standing),
     /// Which of its addresses are there; told by the kernel thread.
     Held(Held),
+    /// What is tracked does this to it; told by the protocol thread.
+    Tracked(Arc<Tracked>),
+    /// Everything that is watched on this node.
+    Trackers(Arc<[View]>),
     /// It exists no more.
     Removed,
     /// What the coordinator knows of the router, or of the node when there is none, changed: whoever

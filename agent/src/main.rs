@@ -2,11 +2,15 @@
 
 use clap::Parser;
 use hacluster_agent::args::Args;
-use hacluster_agent::{check, log, supervisor};
+use hacluster_agent::{check, log, script, supervisor};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.script_runner {
+        return run_scripts();
+    }
     if args.check {
         return check::check(&args);
     }
@@ -15,6 +19,18 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The small process that forks so that the agent need not.
+fn run_scripts() -> ExitCode {
+    let socket = std::io::stdin().as_fd().try_clone_to_owned();
+    match socket.and_then(script::serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hacluster-agent: the script runner ends: {error}");
             ExitCode::from(2)
         }
     }

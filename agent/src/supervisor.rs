@@ -16,6 +16,7 @@ use crate::protocol::{self, Command, Ended, Queues};
 use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
 use crate::rundir::{self, RunDir};
 use crate::teller::Teller;
+use crate::watch::{self, Watch};
 use anyhow::{Context, bail};
 use hacluster_conf::diag::{Diagnostic, Severity};
 use hacluster_conf::diff::{Change, Effect, diff};
@@ -59,6 +60,10 @@ struct Supervisor {
     /// Which number a router has among threads.
     ids: BTreeMap<Place, RouterId>,
     next_id: u32,
+    /// What is tracked for whom.
+    watched: watch::Settings,
+    /// Runs from the first thing on that is tracked.
+    watch: Option<Watch>,
 }
 
 /// Runs the agent until it is told to stop.
@@ -127,6 +132,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         asks,
         ids: BTreeMap::new(),
         next_id: 0,
+        watched: watch::Settings::default(),
+        watch: None,
     };
     let outcome = supervisor.serve(&signals, &ended, protocol);
     let _ = kernel.join();
@@ -204,6 +211,8 @@ impl Supervisor {
             self.args.config.display()
         );
         self.record_tables();
+        self.watched = watch::Settings::of(&self.in_force.loaded.config);
+        self.watch();
         for router in routers {
             self.add(router);
         }
@@ -214,12 +223,28 @@ impl Supervisor {
         let id = RouterId(self.next_id);
         self.next_id += 1;
         let place = place(&router);
+        let waits = self.watched.waits(&place);
         self.ids.insert(place.clone(), id);
         let fast_takeover = self.in_force.loaded.config.agent.fast_takeover;
         let router = Box::new(router);
         self.cluster.with_orders(&place, |orders| {
-            self.commands.send_patiently(Command::Add { id, router, fast_takeover, orders });
+            self.commands.send_patiently(Command::Add { id, router, fast_takeover, orders, waits });
         });
+    }
+
+    /// Begins to watch what is to be watched, or goes on with what that is now.
+    fn watch(&mut self) {
+        match &self.watch {
+            Some(watch) => watch.change(self.watched.clone()),
+            None if self.watched.is_empty() => {}
+            None => {
+                let (settings, commands) = (self.watched.clone(), self.commands.clone());
+                match Watch::spawn(settings, commands, self.events.clone()) {
+                    Ok(watch) => self.watch = Some(watch),
+                    Err(error) => tracing::error!("{error:#}; nothing is tracked"),
+                }
+            }
+        }
     }
 
     fn remove(&mut self, router: &VirtualRouter) {
@@ -280,6 +305,7 @@ impl Supervisor {
         if !begun {
             return; // nothing runs yet: the fresh configuration is the one that will begin
         }
+        self.watched = watch::Settings::of(&self.in_force.loaded.config);
         let after = &self.in_force.loaded.config;
         let takeover_changed = before.agent.fast_takeover != after.agent.fast_takeover;
         self.record(before, after);
@@ -296,6 +322,8 @@ impl Supervisor {
         if takeover_changed {
             self.refresh_all();
         }
+        // Last: what is no longer tracked must not help a router that is about to go.
+        self.watch();
     }
 
     fn tell(&self, what: impl Into<What>) {
@@ -363,9 +391,15 @@ impl Supervisor {
         tracing::info!("{} virtual router(s) configured, {} refused", routers.len(), refused.len());
     }
 
-    fn stop(self, protocol: JoinHandle<Ended>) -> anyhow::Result<()> {
+    fn stop(mut self, protocol: JoinHandle<Ended>) -> anyhow::Result<()> {
         if !protocol.is_finished() {
             self.cluster.hand_over(|_| true, "the agent stops");
+        }
+        // While somebody still takes its commands.
+        if let Some(watch) = self.watch.take() {
+            watch.stop();
+        }
+        if !protocol.is_finished() {
             self.commands.send_patiently(Command::Stop);
         }
         if !matches!(protocol.join(), Ok(Ended::InOrder)) {

@@ -114,6 +114,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes.extend(filter(&old.filter, &new.filter).into_iter().map(Change::Global));
     changes.extend(cluster::fields(old, new).into_iter().map(Change::Cluster));
     changes.extend(route::statics(&old.statics, &new.statics).into_iter().map(Change::Global));
+    changes.extend(services(old, new).into_iter().map(Change::Global));
     let pairs: Vec<Option<&VirtualRouter>> =
         new.routers.iter().map(|router| predecessor(router, &old.routers, &new.routers)).collect();
     let stays = |router: &VirtualRouter| pairs.iter().flatten().any(|old| place(old) == place(router));
@@ -181,7 +182,35 @@ impl Fields {
         show: impl Fn(&T) -> String,
     ) {
         if old != new {
-            self.push(field, effect, format!("{} -> {}", show(old), show(new)));
+            let (old, new) = (show(old), show(new));
+            // What has no short form: the fact alone.
+            let text = if old == new { "changed".to_owned() } else { format!("{old} -> {new}") };
+            self.push(field, effect, text);
+        }
+    }
+
+    /// Added, removed and otherwise changed members of a list that people know by name.
+    fn names<T: PartialEq>(
+        &mut self,
+        field: &'static str,
+        old: &[T],
+        new: &[T],
+        name: impl Fn(&T) -> String,
+    ) {
+        let find = |list: &[T], of: &T| list.iter().position(|other| name(other) == name(of));
+        let mut words = Vec::new();
+        for item in new {
+            match find(old, item) {
+                None => words.push(format!("+{}", name(item))),
+                Some(at) if old[at] != *item => words.push(format!("~{}", name(item))),
+                Some(_) => {}
+            }
+        }
+        words.extend(
+            old.iter().filter(|item| find(new, item).is_none()).map(|item| format!("-{}", name(item))),
+        );
+        if !words.is_empty() {
+            self.push(field, Effect::Live, words.join(", "));
         }
     }
 
@@ -259,6 +288,17 @@ fn filter(old: &PacketFilter, new: &PacketFilter) -> Vec<FieldChange> {
     fields.0
 }
 
+/// What runs beside the protocol.
+fn services(old: &Config, new: &Config) -> Vec<FieldChange> {
+    let mut fields = Fields::default();
+    fields.names("trackers", &old.trackers, &new.trackers, |tracker| tracker.id.to_string());
+    fields.names("sync_groups", &old.groups, &new.groups, |group| group.name.clone());
+    fields.compare("scripts", Effect::Live, (&old.scripts, &new.scripts), |_| String::new());
+    fields.compare("fifos", Effect::Live, (&old.fifos, &new.fifos), |_| String::new());
+    fields.compare("mail", Effect::Live, (&old.mail, &new.mail), |_| String::new());
+    fields.0
+}
+
 fn router(old: &VirtualRouter, new: &VirtualRouter) -> Vec<FieldChange> {
     let VirtualRouter {
         name,
@@ -285,6 +325,8 @@ fn router(old: &VirtualRouter, new: &VirtualRouter) -> Vec<FieldChange> {
         accept,
         dont_track_primary,
         promote_secondaries,
+        tracked,
+        notify,
     } = old;
     let mut fields = Fields::default();
     fields.live("name", name, &new.name);
@@ -318,6 +360,8 @@ fn router(old: &VirtualRouter, new: &VirtualRouter) -> Vec<FieldChange> {
     });
     fields.live("dont_track_primary", dont_track_primary, &new.dont_track_primary);
     fields.live("promote_secondaries", promote_secondaries, &new.promote_secondaries);
+    fields.names("track", tracked, &new.tracked, |tracked| tracked.tracker.to_string());
+    fields.compare("notify", Effect::Live, (notify, &new.notify), |_| String::new());
     fields.0
 }
 

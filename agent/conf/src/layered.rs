@@ -12,16 +12,21 @@
 //! - `HACLUSTER_AGENT__FAST_TAKEOVER=false`, `HACLUSTER_GLOBAL__ROUTER_ID=n1` and
 //!   `HACLUSTER_VIRTUAL_ROUTER__VI_1__PRIORITY=90` override a key. Only routers that some file names
 //!   are asked for; lists are separated by commas. Other variables are nobody's business.
+//! - `HACLUSTER_TRACKER__CHK_NGINX__INTERVAL=5` works for trackers that some file names, and so does
+//!   `HACLUSTER_MAIL__SERVER=...`.
 //! - `[api]` and `[[peer]]` stand only here: keepalived.conf has no words for them.
 //! - A virtual router with any error in what is written of it is refused: a wrong priority or password
 //!   makes two masters. With a syntax error in any file nothing of the layers is used.
 
 mod cluster;
+mod command;
 mod read;
 mod route;
 mod router;
 mod rules;
+mod service;
 mod table;
+mod track;
 
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::Findings;
@@ -126,17 +131,21 @@ fn lower(config: &mut Config, layers: &Layers, findings: &Findings, path: &Path,
     if let Some(table) = root.table("packet_filter") {
         packet_filter(table, &mut config.filter);
     }
+    track::lower(config, &mut root, layers);
+    let mails = service::lower(config, &mut root, host_name);
     if let Some(mut routers) = root.table("virtual_router") {
         // One after the other: a table knows the errors since it was begun.
         let keys = layers.keys(List::Routers);
-        lay_over(keys.iter().filter_map(|key| routers.table(key)), keys, config);
+        lay_over(keys.iter().filter_map(|key| routers.table(key)), keys, config, mails);
     }
+    service::groups(config, &mut root, layers, mails);
+    config.share_trackers();
     cluster::lower(config, &mut root, layers, path, host_name);
     rules::check(config, &known, layers, findings);
 }
 
 /// Reads each virtual router over the one of the same name, or as a new one.
-fn lay_over<'a>(tables: impl Iterator<Item = Table<'a>>, keys: &[String], config: &mut Config) {
+fn lay_over<'a>(tables: impl Iterator<Item = Table<'a>>, keys: &[String], config: &mut Config, mails: bool) {
     let mut places: HashMap<String, usize> = HashMap::new();
     for (place, router) in config.routers.iter().enumerate() {
         places.entry(router.name.to_ascii_lowercase()).or_insert(place);
@@ -147,7 +156,9 @@ fn lay_over<'a>(tables: impl Iterator<Item = Table<'a>>, keys: &[String], config
     for table in tables {
         let place = places.get(&table.name().to_ascii_lowercase()).copied();
         let base = place.map(|place| config.routers[place].clone());
-        match (router::router(table, base, config.global.mcast_group), place) {
+        let defaults =
+            router::Defaults { group: config.global.mcast_group, mails, trackers: &config.trackers };
+        match (router::router(table, base, &defaults), place) {
             (Ok(router), Some(place)) => config.routers[place] = router,
             (Ok(router), None) => config.routers.push(router),
             (Err(refused), place) => {
@@ -201,7 +212,7 @@ fn packet_filter(mut table: Table<'_>, filter: &mut PacketFilter) {
     if let Some(name) = table.parsed("table", expected, name) {
         filter.table = Some(name);
     }
-    if let Some(priority) = table.signed("priority") {
+    if let Some(priority) = table.signed("priority", i32::MIN..=i32::MAX) {
         filter.priority = priority;
     }
     table.set_bool("counters", &mut filter.counters);

@@ -5,7 +5,7 @@
 use hacluster_conf::diag::{Diagnostic, FileId, Severity, Span};
 use hacluster_conf::diff::{Change, Effect, diff, new_errors};
 use hacluster_conf::model::{
-    Accept, Address, Authentication, Config, Garp, InitialState, Preemption, VirtualRouter,
+    Accept, Address, Authentication, Config, Garp, InitialState, Notify, Preemption, VirtualRouter,
 };
 use hacluster_core::{interval::Seconds, priority::Priority, time::Duration, vrid::Vrid};
 use std::net::Ipv4Addr;
@@ -36,6 +36,8 @@ fn router(name: &str, interface: &str, vrid: u8) -> VirtualRouter {
         accept: Accept::Yes,
         dont_track_primary: false,
         promote_secondaries: false,
+        tracked: vec![],
+        notify: Notify::default(),
     }
 }
 

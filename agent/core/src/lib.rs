@@ -18,5 +18,6 @@ pub mod machine;
 pub mod priority;
 pub mod receive;
 pub mod time;
+pub mod track;
 pub mod vrid;
 pub mod wire;

@@ -18,6 +18,7 @@ pub mod netlink;
 pub mod netns;
 mod option;
 pub mod poll;
+pub mod process;
 pub mod raw;
 pub mod sched;
 pub mod signal;

@@ -3,13 +3,16 @@
 use crate::chronicle::{Record, RouterView};
 use crate::cluster::Duty;
 use crate::event::Level;
+use crate::event::explain;
 use crate::fact::Standing;
 use crate::in_force::{InForce, OnDisk};
 use crate::tally::Tally;
+use crate::watch::View;
 use hacluster_conf::diag::Severity;
 use hacluster_core::machine::{self, StateKind, TakeoverCause};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::DiscardKind;
+use hacluster_core::track::{Effect, Reading, sum};
 use hacluster_proto::v1;
 use std::time::SystemTime;
 
@@ -22,7 +25,8 @@ pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
         interface: view.identity.interface.clone(),
         state: state(view.state()).into(),
         since: Some(view.since.into()),
-        last_transition: standing.and_then(|standing| last_transition(standing, view.since)),
+        last_transition: standing
+            .and_then(|standing| last_transition(standing, view.since, view.tracked.fault.as_deref())),
         priority_base: view.setup.priority.get().into(),
         priority_effective: standing.map_or(view.setup.priority, |standing| standing.priority).get().into(),
         faults: standing
@@ -65,10 +69,11 @@ fn lead(priority: Priority, duty: &Duty) -> v1::Lead {
 fn priority_causes(view: &RouterView, standing: &Standing, duty: &Duty) -> Vec<v1::PriorityCause> {
     let of = |priority: Priority| i32::from(priority.get());
     let (base, orders) = (view.setup.priority, standing.orders);
-    let own = orders.priority(base);
+    let weighed = sum(base, [Effect::Points(view.tracked.points)]).priority;
+    let own = orders.priority(weighed);
     let drain = duty.drain.as_ref().map(|drain| format!(" by {} ({})", drain.by, drain.reason));
     let drained = orders.rest.then(|| v1::PriorityCause {
-        difference: of(own) - of(base),
+        difference: of(own) - of(weighed),
         name: "drained".to_owned(),
         text: format!(
             "this node is drained{}: it rules only where no other node does",
@@ -85,11 +90,49 @@ fn priority_causes(view: &RouterView, standing: &Standing, duty: &Duty) -> Vec<v
             from.unwrap_or_default()
         ),
     });
-    drained.into_iter().chain(lead).collect()
+    tracked(view, of(weighed) - of(base)).chain(drained).chain(lead).collect()
 }
 
-fn last_transition(standing: &Standing, at: SystemTime) -> Option<v1::Transition> {
-    standing.last.map(|(last, priority)| transition(&last, priority, at))
+/// What trackers add and take. A priority stays within 1 and 254: what that leaves of `total` is said.
+fn tracked(view: &RouterView, total: i32) -> impl Iterator<Item = v1::PriorityCause> {
+    let causes = view.tracked.causes.iter();
+    let rest = total - causes.clone().map(|cause| cause.difference).sum::<i32>();
+    let limit = (rest != 0).then(|| v1::PriorityCause {
+        difference: rest,
+        name: "limit".to_owned(),
+        text: "a priority stays within 1 and 254, and that of an address owner does not change".to_owned(),
+    });
+    let causes = causes.map(|cause| v1::PriorityCause {
+        difference: cause.difference,
+        name: cause.name.clone(),
+        text: cause.text.to_string(),
+    });
+    causes.chain(limit)
+}
+
+/// What is watched, for a status.
+pub(super) fn tracker(of: &View) -> v1::Tracker {
+    let seen = of.seen();
+    let reading = match seen.reading {
+        Reading::Unknown => v1::Reading::Unspecified,
+        Reading::Good => v1::Reading::Good,
+        Reading::Bad => v1::Reading::Bad,
+        Reading::Number(_) => v1::Reading::Number,
+    };
+    v1::Tracker {
+        name: of.id.to_string(),
+        reading: reading.into(),
+        since: Some(seen.since.into()),
+        text: seen.why.to_string(),
+        looked: seen.at.map(Into::into),
+        took: seen.took.and_then(|took| took.try_into().ok()),
+        against: seen.against.0,
+        needed: seen.against.1,
+    }
+}
+
+fn last_transition(standing: &Standing, at: SystemTime, detail: Option<&str>) -> Option<v1::Transition> {
+    standing.last.map(|(last, priority)| transition(&last, priority, at, detail))
 }
 
 fn addresses(view: &RouterView) -> Vec<v1::Address> {
@@ -133,15 +176,22 @@ pub(super) fn event(record: &Record) -> v1::Event {
         router: record.router.as_ref().map(|identity| identity.name.clone()).unwrap_or_default(),
         warning: record.level == Level::Warning,
         text: record.text.clone(),
-        transition: record.transition.map(|(of, priority)| transition(&of, priority, record.at)),
+        transition: record
+            .transition
+            .map(|(of, priority)| transition(&of, priority, record.at, record.detail.as_deref())),
     }
 }
 
-fn transition(of: &machine::Transition, priority: Priority, at: SystemTime) -> v1::Transition {
+fn transition(
+    of: &machine::Transition,
+    priority: Priority,
+    at: SystemTime,
+    detail: Option<&str>,
+) -> v1::Transition {
     v1::Transition {
         from: state(of.from).into(),
         to: state(of.to).into(),
-        reason: Some(v1::Reason { kind: reason(&of.reason).into(), text: of.reason.to_string() }),
+        reason: Some(v1::Reason { kind: reason(&of.reason).into(), text: explain(&of.reason, detail) }),
         priority: priority.get().into(),
         at: Some(at.into()),
     }
@@ -163,6 +213,8 @@ fn fault(of: machine::Fault) -> v1::Fault {
         machine::Fault::Source => v1::Fault::Source,
         machine::Fault::AddressInterface => v1::Fault::AddressInterface,
         machine::Fault::Claim => v1::Fault::Claim,
+        machine::Fault::Tracked => v1::Fault::Tracked,
+        machine::Fault::Group => v1::Fault::Group,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Shared, convert};
 use crate::chronicle::{Change, Chronicle, Record, RouterView};
 use crate::in_force::{InForce, OnDisk};
+use crate::watch::View;
 use hacluster_conf::render;
 use hacluster_proto::v1::{self, read_server::Read};
 use std::sync::Arc;
@@ -36,13 +37,15 @@ impl ReadService {
 struct Copy {
     in_force: Arc<InForce>,
     routers: Vec<RouterView>,
+    trackers: Arc<[View]>,
     sequence: u64,
 }
 
 impl Copy {
     fn of(chronicle: &Chronicle) -> Self {
         let in_force = chronicle.in_force.clone();
-        Self { in_force, routers: chronicle.routers(), sequence: chronicle.sequence() }
+        let trackers = chronicle.trackers.clone();
+        Self { in_force, routers: chronicle.routers(), trackers, sequence: chronicle.sequence() }
     }
 }
 
@@ -68,6 +71,7 @@ impl Shared {
             drain: duty.drain.as_ref().map(Into::into),
             pause: duty.pause.as_ref().map(Into::into),
             peers: duty.peers,
+            trackers: copy.trackers.iter().map(convert::tracker).collect(),
         };
         let refused = config.refused.iter();
         v1::GetSnapshotResponse {

@@ -104,6 +104,8 @@ fn in_words(fault: v1::Fault) -> &'static str {
         v1::Fault::Source => "the interface has no address to send from",
         v1::Fault::AddressInterface => "an interface that carries its addresses is missing or has no link",
         v1::Fault::Claim => "the kernel refused its addresses",
+        v1::Fault::Tracked => "something it tracks failed",
+        v1::Fault::Group => "another member of its sync group cannot rule",
         v1::Fault::Unspecified => "the cause is not known",
     }
 }

@@ -170,6 +170,9 @@ impl Hands {
         for slot in &holding.slots {
             self.interfaces.watch(&slot.dev);
         }
+        for name in &definition.tracked {
+            self.interfaces.watch(name);
+        }
         if let Some(before) = self.holdings.remove(&id) {
             self.replace(before, &mut holding);
         }

@@ -264,6 +264,7 @@ mod tests {
 
     fn holding(count: u8) -> Holding {
         let mut holding = Holding::new(&Definition {
+            tracked: Vec::new(),
             id: RouterId(1),
             identity: Arc::new(Identity {
                 name: "VI_1".into(),

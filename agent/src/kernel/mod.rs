@@ -100,6 +100,8 @@ pub struct Definition {
     pub garp_interval: Duration,
     /// What is sent to its addresses is dropped.
     pub drops: bool,
+    /// Interfaces it needs to hear of beside those of its addresses.
+    pub tracked: Vec<String>,
 }
 
 /// What is the host's own.

@@ -8,6 +8,7 @@
 use crate::event::Place;
 use crate::kernel::RouterId;
 use crate::orders::Orders;
+use crate::watch::Tracked;
 use hacluster_conf::model::VirtualRouter;
 use hacluster_core::priority::Priority;
 use std::net::Ipv4Addr;
@@ -29,6 +30,8 @@ pub enum Command {
         fast_takeover: bool,
         /// What was ordered of it, from the first moment on.
         orders: Orders,
+        /// It must not start before it is known what is tracked: [`Command::Tracked`] says it.
+        waits: bool,
     },
     /// It shall run differently; interface and VRID stay.
     Change {
@@ -45,6 +48,14 @@ pub enum Command {
     Remove {
         /// Which one.
         id: RouterId,
+    },
+    /// What is tracked does this to it now, whole; it counts for a router that comes there later, too.
+    /// Nothing answers.
+    Tracked {
+        /// Which router.
+        place: Place,
+        /// Points, faults and their causes; none when nothing is tracked there any more.
+        tracked: Option<Tracked>,
     },
     /// Other orders are in force. Nothing answers: a place where no router runs needs none.
     ///

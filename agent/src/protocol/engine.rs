@@ -5,9 +5,11 @@ use super::port::Port;
 use super::router::Router;
 use super::schedule::Schedule;
 use super::takeover::Takeover;
+use super::tracking::Links;
 use super::{Notice, Queues};
-use crate::event::{Event, EventSender, What};
+use crate::event::{Event, EventSender, Place, What};
 use crate::kernel::{Order, RouterId};
+use crate::watch::Tracked;
 use hacluster_conf::model::Agent;
 use hacluster_core::machine::{Action, Input, StateKind};
 use hacluster_core::receive;
@@ -36,6 +38,10 @@ pub(super) struct Engine {
     /// Hears the knock alone, while packets gather.
     knocks: Waiter,
     pub(super) routers: BTreeMap<RouterId, Router>,
+    /// Every interface that was reported.
+    pub(super) links: Links,
+    /// What the watching thread said last, also of places where no router runs yet, or for a moment.
+    pub(super) told: BTreeMap<Place, Tracked>,
     /// Never shrinks: a port's place is its token.
     pub(super) ports: Vec<Port>,
     pub(super) schedule: Schedule,
@@ -67,6 +73,8 @@ impl Engine {
             waiter,
             knocks,
             routers: BTreeMap::new(),
+            links: Links::new(),
+            told: BTreeMap::new(),
             ports: Vec::new(),
             schedule: Schedule::default(),
             outbox,

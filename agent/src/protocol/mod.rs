@@ -21,6 +21,7 @@ mod router;
 mod routers;
 mod schedule;
 mod takeover;
+mod tracking;
 
 pub use command::{Command, Ticket};
 pub use notice::{Answer, Notice, Refusal};

@@ -1,6 +1,7 @@
 //! One virtual router in the shell: its machine, its packet, what it expects and what it counted.
 
 use super::Notice;
+use super::tracking::Watched;
 use crate::event::{Event, EventSender, Identity, What};
 use crate::fact::{Fact, Setup, Standing};
 use crate::orders::Orders;
@@ -32,9 +33,12 @@ pub(super) struct Router {
     /// As last ordered. Of a lead only the machine knows whether it still lasts.
     pub(super) orders: Orders,
     pub(super) machine: Machine,
+    pub(super) watched: Watched,
     pub(super) expected: Expectation,
     pub(super) template: Template,
-    /// The kernel thread knows its addresses.
+    /// The kernel thread knows its addresses: whether some were in place.
+    pub(super) adopts: Option<bool>,
+    /// It runs.
     pub(super) started: bool,
     /// Number of the latest claim.
     pub(super) claim: u64,
@@ -80,6 +84,7 @@ impl Router {
         configured: VirtualRouter,
         fast_takeover: bool,
         orders: Orders,
+        waits: bool,
         source: Option<Ipv4Addr>,
     ) -> Self {
         let source = source.unwrap_or(Ipv4Addr::UNSPECIFIED);
@@ -96,6 +101,8 @@ impl Router {
             configured,
             fast_takeover,
             orders,
+            watched: Watched::new(waits),
+            adopts: None,
             started: false,
             claim: 0,
             tally: Arc::default(),
@@ -137,7 +144,8 @@ impl Router {
 
     /// What the machine is told to be.
     pub(super) fn parameters(&self) -> Parameters {
-        translate::parameters(&self.configured, self.fast_takeover, self.orders)
+        let told = translate::parameters(&self.configured, self.fast_takeover, self.orders);
+        Parameters { priority: self.orders.priority(self.watched.priority(self.configured.priority)), ..told }
     }
 
     /// Adverts leave from `source`.
@@ -200,7 +208,8 @@ impl Router {
         if transition.to == StateKind::Master {
             self.tally.became_master.add_one();
         }
-        self.tell(events, What::Transition { transition, priority });
+        let detail = self.watched.fault();
+        self.tell(events, What::Transition { transition, priority, detail });
     }
 
     /// The notice of a change just made.
@@ -237,6 +246,7 @@ impl Router {
     pub(super) fn retell(&mut self, now: Instant, events: &EventSender) {
         let setup = Setup::of(&self.configured, self.tally.clone());
         self.tell(events, Fact::Configured(Arc::new(setup)));
+        self.tell(events, self.watched.fact());
         self.told = None;
         self.tell_standing(now, events);
     }

@@ -21,13 +21,14 @@ const FAREWELL_MAX: Duration = Duration::from_secs(10);
 impl Engine {
     pub(super) fn command(&mut self, command: Command) {
         match command {
-            Command::Add { id, router, fast_takeover, orders } => {
-                self.add(id, *router, fast_takeover, orders);
+            Command::Add { id, router, fast_takeover, orders, waits } => {
+                self.add(id, *router, fast_takeover, orders, waits);
             }
             Command::Change { id, router, fast_takeover, orders } => {
                 self.change(id, *router, fast_takeover, orders);
             }
             Command::Remove { id } => self.remove(id),
+            Command::Tracked { place, tracked } => self.tracked(place, tracked),
             Command::Orders { place, orders } => self.order(&place, orders),
             Command::TakeOver { place, from, lead, ticket } => self.take_over(&place, from, lead, ticket),
             Command::YieldTo { place, to, ticket } => self.yield_to(&place, to, ticket),
@@ -57,7 +58,14 @@ impl Engine {
         self.outbox.put(Order::Retell);
     }
 
-    fn add(&mut self, id: RouterId, configured: VirtualRouter, fast_takeover: bool, orders: Orders) {
+    fn add(
+        &mut self,
+        id: RouterId,
+        configured: VirtualRouter,
+        fast_takeover: bool,
+        orders: Orders,
+        waits: bool,
+    ) {
         let number = self.port_number(&configured.interface).unwrap_or_else(|| {
             self.ports.push(Port::new(&configured.interface));
             self.ports.len() - 1
@@ -66,7 +74,8 @@ impl Engine {
         let attached = port.attach(configured.vrid, id, configured.mcast_group);
         let interface_source = port.now.and_then(|now| now.source);
         let source = source_of(&configured, interface_source);
-        let mut router = Router::new(number, configured, fast_takeover, orders, source);
+        let mut router = Router::new(number, configured, fast_takeover, orders, waits, source);
+        router.watched.know(self.told.get(&router.identity.place()));
         let definition = definition(id, &router);
         router.retell(clock::now(), &self.queues.events);
         self.routers.insert(id, router);
@@ -87,6 +96,7 @@ impl Engine {
         let definition = definition(id, router);
         self.outbox.put(Order::Define(definition));
         self.obey(id, orders);
+        self.weigh(id);
         self.apply_interface(id);
         self.or_trouble(attached);
     }
@@ -124,14 +134,26 @@ impl Engine {
 
     fn start(&mut self, id: RouterId, adopt: bool) {
         let Some(router) = self.routers.get_mut(&id) else { return };
-        if !std::mem::replace(&mut router.started, true) {
-            self.open_port_of(id);
-            self.apply_interface(id);
-            self.feed(id, clock::now(), Input::Start { adopt });
-        }
+        router.adopts.get_or_insert(adopt);
+        self.weigh(id);
+    }
+
+    /// Starts the router once the kernel thread knows its addresses and all is known that could keep
+    /// it from ruling.
+    pub(super) fn start_when_ready(&mut self, id: RouterId) {
+        let Some(router) = self.routers.get_mut(&id) else { return };
+        let Some(adopt) = router.adopts.filter(|_| !router.started && !router.watched.waits()) else {
+            return;
+        };
+        router.started = true;
+        self.open_port_of(id);
+        self.apply_interface(id);
+        self.feed(id, clock::now(), Input::Start { adopt });
     }
 
     fn interface(&mut self, name: &str, now: Option<InterfaceNow>) {
+        self.links.insert(name.to_owned(), now.is_some_and(|now| now.running));
+        self.weigh_users_of(name);
         let Some(number) = self.port_number(name) else { return };
         let port = &mut self.ports[number];
         let index_changed = port.now.map(|now| now.index) != now.map(|now| now.index);
@@ -187,7 +209,7 @@ impl Engine {
         self.ports.iter().position(|port| port.name == name)
     }
 
-    fn set_fault(&mut self, id: RouterId, fault: Fault, present: bool) {
+    pub(super) fn set_fault(&mut self, id: RouterId, fault: Fault, present: bool) {
         let known = self.routers.get(&id).is_some_and(|router| router.machine.faults().contains(fault));
         if known != present {
             let input = if present { Input::Fault(fault) } else { Input::FaultCleared(fault) };
@@ -206,6 +228,7 @@ fn definition(id: RouterId, router: &Router) -> Definition {
         rules: configured.rules.clone(),
         promote_secondaries: configured.promote_secondaries,
         owner: configured.priority.is_owner(),
+        tracked: super::tracking::interfaces(configured).cloned().collect(),
         garp_interval: configured.garp.interval,
         drops: configured.is_filtered(),
     }

@@ -68,7 +68,7 @@ impl Takeover {
 }
 
 impl Engine {
-    fn router_at(&self, place: &Place) -> Result<RouterId, Refusal> {
+    pub(super) fn router_at(&self, place: &Place) -> Result<RouterId, Refusal> {
         let port = self.port_number(&place.interface);
         port.and_then(|number| self.ports[number].router(place.vrid)).ok_or(Refusal::UnknownRouter)
     }

@@ -7,6 +7,7 @@ pub(crate) mod screen;
 mod snapshots;
 pub(crate) mod status;
 pub(crate) mod text;
+mod trackers;
 pub(crate) mod yaml;
 
 use crate::args::Format;

@@ -271,6 +271,43 @@ fn local_and_degraded() {
 }
 
 #[test]
+fn a_failed_check_and_what_it_lowers() {
+    let [mut one, two] = <[Sample; 2]>::try_from(pair()).ok().unwrap();
+    one.answer.node.as_mut().unwrap().trackers = vec![
+        v1::Tracker {
+            name: "script chk_nginx".into(),
+            reading: v1::Reading::Bad.into(),
+            since: ago(240),
+            text: "exit 1: \"no process\"".into(),
+            looked: ago(1),
+            took: Some(prost_types::Duration { seconds: 0, nanos: 12_300_000 }),
+            against: 1,
+            needed: 2,
+        },
+        v1::Tracker {
+            name: "file down".into(),
+            reading: v1::Reading::Number.into(),
+            since: ago(240),
+            text: "/etc/keepalived/down says 0".into(),
+            looked: ago(240),
+            ..Default::default()
+        },
+    ];
+    let cause = v1::PriorityCause {
+        difference: -20,
+        name: "script chk_nginx".into(),
+        text: "exit 1: \"no process\"".into(),
+    };
+    let one = one.with(|router| {
+        router.priority_effective = 181;
+        router.priority_causes = vec![cause];
+    });
+    let status = status(vec![one, two]);
+    assert_eq!(status.health, "degraded");
+    insta::assert_snapshot!(text(&status, Style { wide: true, ..PLAIN }));
+}
+
+#[test]
 fn one_router_for_programs() {
     let status = asked(ring(), None, &["vi_2"]).unwrap();
     insta::assert_snapshot!(yaml::text(&serde_json::to_value(&status).unwrap()));

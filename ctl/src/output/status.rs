@@ -3,6 +3,7 @@
 use super::grid::{self, Cell, GAP, Grid, Tone};
 use super::safe;
 use super::text::wrap;
+use super::trackers;
 use crate::times::{ago, clock};
 use crate::view::{Finding, Status};
 
@@ -46,6 +47,7 @@ fn cluster(status: &Status, style: Style) -> String {
     }
     if style.wide {
         out.push_str(&format!("\n{}", lines(&grid::nodes(status), style.color).concat()));
+        out.push_str(&tracked(status, style));
     }
     out
 }
@@ -114,6 +116,9 @@ fn local(status: &Status, style: Style) -> String {
     } else {
         out.push_str(&lines(&grid::local(status, style.wide, style.columns), style.color).concat());
     }
+    if style.wide {
+        out.push_str(&tracked(status, style));
+    }
     for peer in agent.peers.iter().filter(|peer| peer.connected) {
         out.push_str(&format!(
             "\npeer {} ({}) connected for {}",
@@ -126,6 +131,12 @@ fn local(status: &Status, style: Style) -> String {
         out.push('\n');
     }
     out
+}
+
+/// What is watched, and what it does to priorities; nothing where nothing is.
+fn tracked(status: &Status, style: Style) -> String {
+    let tables = [trackers::watched(status), trackers::causes(status)].into_iter().flatten();
+    tables.map(|grid| format!("\n{}", lines(&grid, style.color).concat())).collect()
 }
 
 /// How to see more than this node.

@@ -3,7 +3,7 @@
 
 use super::Status;
 use super::findings::{Finding, circumstances};
-use super::node::{Agent, Certificate, Node};
+use super::node::{Agent, Certificate, Node, Tracker};
 use crate::times::{ago, span};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub(super) fn of_nodes(status: &mut Status, own: Option<&Certificate>, now: Time
             Some(agent) => {
                 configuration(node, agent, local, &mut warnings, &mut notes);
                 peers(node, agent, &status.nodes, &mut warnings);
+                warnings.extend(agent.trackers.iter().filter_map(|of| tracker(node, agent, of, local)));
                 let certificate = agent.certificate.as_ref();
                 warnings
                     .extend(certificate.and_then(|of| ends_soon(of, &format!("node {}", node.name), now)));
@@ -103,6 +104,16 @@ fn configuration(
         let text = format!("{} thing(s) written{at} are not in force", of.not_in_force);
         notes.push(finding(node, "not_in_force", text, check));
     }
+}
+
+/// What is watched and not as it should be.
+fn tracker(node: &Node, agent: &Agent, of: &Tracker, local: bool) -> Option<Finding> {
+    if of.reading != "bad" {
+        return None;
+    }
+    let at = if local { String::new() } else { format!(" on {}", node.name) };
+    let text = format!("{}{at} is bad for {}: {}", of.name, ago(of.since, agent.now), of.text);
+    Some(finding(node, "tracker_bad", text, "haclusterctl status -o wide shows what it lowers".to_owned()))
 }
 
 fn peers(node: &Node, agent: &Agent, nodes: &[Node], warnings: &mut Vec<Finding>) {

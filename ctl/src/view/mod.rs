@@ -11,7 +11,7 @@
 //! - `context`, `health` (`ok`, `degraded`, `unreachable`)
 //! - `nodes[]`: `name`, `address`, `reachable`, `error`, `round_trip_ms`, `clock_offset_ms`,
 //!   `clock_uncertainty_ms`, `refused[]`, `agent` (`name`, `version`, `started`, `now`, `sequence`,
-//!   `configuration`, `drain`, `pause`, `peers[]`, `certificate`; see [`node`])
+//!   `configuration`, `drain`, `pause`, `peers[]`, `certificate`, `trackers[]`; see [`node`])
 //! - `routers[]`: `name`, `vrid`, `names[]`, `masters[]`, `should_be`, `why_not`, `since`, `agree`,
 //!   `addresses[]`, `nodes[]`: one for each node that runs it, with `node` and everything of [`router`]
 //! - `warnings[]`, `notes[]`: `kind`, `router`, `node`, `text`, `mend`; any warning is degradation

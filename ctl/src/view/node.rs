@@ -38,6 +38,7 @@ pub(crate) struct Agent {
     pub(crate) pause: Option<Hold>,
     pub(crate) peers: Vec<Peer>,
     pub(crate) certificate: Option<Certificate>,
+    pub(crate) trackers: Vec<Tracker>,
     /// Number of the latest event in this answer.
     pub(crate) sequence: u64,
 }
@@ -81,6 +82,23 @@ pub(crate) struct Peer {
     pub(crate) error: Option<String>,
 }
 
+/// Something that is watched on the node.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Tracker {
+    /// Kind and name: `script chk_nginx`.
+    pub(crate) name: String,
+    /// `unknown`, `good`, `bad` or `number`.
+    pub(crate) reading: &'static str,
+    pub(crate) since: Option<Timestamp>,
+    /// What was seen last.
+    pub(crate) text: String,
+    pub(crate) looked: Option<Timestamp>,
+    pub(crate) took_ms: Option<f64>,
+    /// So many results in a row speak against the reading, of so many that would change it.
+    pub(crate) against: u32,
+    pub(crate) needed: u32,
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Certificate {
     pub(crate) path: String,
@@ -106,6 +124,7 @@ impl From<v1::Node> for Agent {
             pause: of.pause.map(Hold::from),
             peers: of.peers.into_iter().map(Peer::from).collect(),
             certificate: of.certificate.map(Certificate::from),
+            trackers: of.trackers.into_iter().map(Tracker::from).collect(),
             sequence: 0,
         }
     }
@@ -134,6 +153,26 @@ impl From<v1::PeerLink> for Peer {
             clock_offset_ms: of.clock_offset.as_ref().map(millis),
             clock_uncertainty_ms: of.clock_uncertainty.as_ref().map(millis),
             error: known(of.error),
+        }
+    }
+}
+
+impl From<v1::Tracker> for Tracker {
+    fn from(of: v1::Tracker) -> Self {
+        Self {
+            reading: match of.reading() {
+                v1::Reading::Unspecified => "unknown",
+                v1::Reading::Good => "good",
+                v1::Reading::Bad => "bad",
+                v1::Reading::Number => "number",
+            },
+            since: timestamp(of.since.as_ref()),
+            looked: timestamp(of.looked.as_ref()),
+            took_ms: of.took.as_ref().map(millis),
+            against: of.against,
+            needed: of.needed,
+            name: of.name,
+            text: of.text,
         }
     }
 }

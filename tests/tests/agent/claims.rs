@@ -42,6 +42,7 @@ impl Hands {
         let vrid = Vrid::new(51).context("a number")?;
         let identity = Arc::new(Identity { name: "VI_1".into(), vrid, interface: "eth0".into() });
         hands.orders.send_patiently(Order::Define(Definition {
+            tracked: Vec::new(),
             id: ID,
             identity,
             addresses,

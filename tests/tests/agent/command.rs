@@ -33,7 +33,7 @@ fn both(output: &Output) -> String {
 /// Good, with something that is not in force, and with nothing that can run.
 fn three_files(directory: &Path) -> Result<[PathBuf; 3]> {
     let good = Instance::new(100).password(Some(PASSWORD));
-    let partly = good.clone().with("notify_master \"/bin/true\"");
+    let partly = good.clone().with("notify_master \"/no/such/program\"");
     let bad = good.to_string().replace("virtual_router_id 51", "virtual_router_id 0");
     let write = |name: &str, text: String| {
         let path = directory.join(name);
@@ -161,7 +161,7 @@ fn no_real_time() -> Result<()> {
 fn json_log() -> Result<()> {
     Lab::run(pair(), |lab| {
         let left = lab.host("left")?;
-        let config = Instance::new(255).password(Some(PASSWORD)).with("notify_master \"/bin/true\"");
+        let config = Instance::new(255).password(Some(PASSWORD)).with("notify_master \"/no/such/program\"");
         let agent = Running::start_with(left, config, &["--log-format", "json"])?;
         hold(left, VIP)?;
         agent.logged(&["-> Master"])?;

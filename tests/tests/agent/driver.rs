@@ -73,7 +73,13 @@ impl Driver {
             Ok(vec![hands, std::thread::spawn(move || drop(engine.join()))])
         })?;
         let router = Box::new(router);
-        commands.send_patiently(Command::Add { id: RouterId(1), router, fast_takeover: true, orders });
+        commands.send_patiently(Command::Add {
+            id: RouterId(1),
+            router,
+            fast_takeover: true,
+            orders,
+            waits: false,
+        });
         Ok(Self {
             name: host.name().to_owned(),
             place,

@@ -297,7 +297,7 @@ impl Walk<'_> {
                 found
             };
             let lost = matches!(group.status, Status::Gone(_))
-                && group.names.iter().all(|name| *name != "nb_get_retry");
+                && group.names.iter().all(|name| !["nb_get_retry", "vrrp_track_file"].contains(name));
             self.findings.push(if lost { found.at(&group.at).not_in_force() } else { found.at(&group.at) });
         }
     }

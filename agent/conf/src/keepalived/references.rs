@@ -73,6 +73,7 @@ fn undefined(word: &Word, kind: &Kind, candidates: &[&str], findings: &Findings)
     let message = format!("no `{}` defines `{}`", kind.defined_by[0], show(&word.text));
     let mut found = Diagnostic::new(Severity::Warning, "undefined-reference", message)
         .at(&word.span)
+        .not_in_force()
         .note(kind.consequence);
     if let Some(near) = findings.suggest(&word.text, candidates) {
         found = found.label(format!("did you mean `{}`?", show(near)));

@@ -17,7 +17,19 @@ use toml::{
 };
 
 /// The tables of a file.
-const TABLES: [&str; 6] = ["agent", "api", "global", "packet_filter", "peer", "virtual_router"];
+const TABLES: [&str; 11] = [
+    "agent",
+    "api",
+    "fifos",
+    "global",
+    "mail",
+    "packet_filter",
+    "peer",
+    "scripts",
+    "sync_group",
+    "tracker",
+    "virtual_router",
+];
 /// Longest name of a virtual router or peer.
 const NAME_MAX_BYTES: usize = 128;
 /// Longest path whose place is remembered; no key there is comes near it.
@@ -42,16 +54,20 @@ pub(super) type Places = BTreeMap<String, Place>;
 pub(super) enum List {
     Routers,
     Peers,
+    Trackers,
+    Groups,
 }
 
 impl List {
-    const ALL: [Self; 2] = [Self::Routers, Self::Peers];
+    const ALL: [Self; 4] = [Self::Routers, Self::Peers, Self::Trackers, Self::Groups];
 
     /// Its name in a file.
     fn table(self) -> &'static str {
         match self {
             Self::Routers => "virtual_router",
             Self::Peers => "peer",
+            Self::Trackers => "tracker",
+            Self::Groups => "sync_group",
         }
     }
 
@@ -60,6 +76,8 @@ impl List {
         match self {
             Self::Routers => ("virtual router", "VI_1"),
             Self::Peers => ("peer", "node2"),
+            Self::Trackers => ("tracker", "chk_nginx"),
+            Self::Groups => ("sync group", "VG_1"),
         }
     }
 
@@ -67,8 +85,18 @@ impl List {
     /// connected to each other.
     fn most(self) -> usize {
         match self {
-            Self::Routers => 4096,
+            Self::Routers | Self::Trackers | Self::Groups => 4096,
             Self::Peers => 64,
+        }
+    }
+
+    /// What says that there are more.
+    fn too_many(self) -> &'static str {
+        match self {
+            Self::Routers => "too-many-routers",
+            Self::Peers => "too-many-peers",
+            Self::Trackers => "too-many-trackers",
+            Self::Groups => "too-many-groups",
         }
     }
 }
@@ -108,8 +136,7 @@ pub(super) struct Layers {
     files: Vec<Layer>,
     environment: Map<String, String>,
     places: Places,
-    routers: Keys,
-    peers: Keys,
+    keys: [Keys; List::ALL.len()],
 }
 
 impl Layers {
@@ -169,13 +196,19 @@ impl Layers {
         paths.extend(super::GLOBAL_KEYS.map(|key| format!("global.{key}")));
         paths.extend(super::FILTER_KEYS.map(|key| format!("packet_filter.{key}")));
         paths.extend(super::cluster::API_KEYS.map(|key| format!("api.{key}")));
+        paths.extend(super::service::SCRIPT_KEYS.map(|key| format!("scripts.{key}")));
+        paths.extend(super::service::MAIL_KEYS.map(|key| format!("mail.{key}")));
         // Other names cannot be written as variables.
         let plain =
             |key: &&String| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !key.contains("__");
-        paths.extend(self.peers.list.iter().filter(plain).map(|key| format!("peer.{key}.address")));
+        let (peers, trackers) = (self.keys(List::Peers).iter(), self.keys(List::Trackers).iter());
+        paths.extend(peers.filter(plain).map(|key| format!("peer.{key}.address")));
+        for key in trackers.filter(plain) {
+            paths.extend(super::track::PLAIN_KEYS.map(|field| format!("tracker.{key}.{field}")));
+        }
         let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        for key in self.routers.list.iter().chain(&names).filter(plain) {
-            let router = super::router::KEYS.iter().filter(|key| **key != "garp" && **key != "name");
+        for key in self.keys(List::Routers).iter().chain(&names).filter(plain) {
+            let router = super::router::KEYS.iter().filter(|key| !["garp", "name", "notify"].contains(*key));
             paths.extend(router.map(|field| format!("virtual_router.{key}.{field}")));
             let garp = super::router::GARP_KEYS.iter();
             paths.extend(garp.map(|field| format!("virtual_router.{key}.garp.{field}")));
@@ -192,7 +225,7 @@ impl Layers {
             let place = Span { file, range: value_start..value_start + value.len() };
             if let Some(router) = path.strip_prefix("virtual_router.").and_then(|path| path.split('.').next())
             {
-                self.routers.see(router);
+                self.keys_mut(List::Routers).see(router);
             }
             self.places.insert(path, Place { key, value: place, from_environment: true });
             self.environment.insert(variable, value);
@@ -200,18 +233,12 @@ impl Layers {
     }
 
     fn keys_mut(&mut self, list: List) -> &mut Keys {
-        match list {
-            List::Routers => &mut self.routers,
-            List::Peers => &mut self.peers,
-        }
+        &mut self.keys[list as usize]
     }
 
     /// Keys of `list`, in the order written.
     pub(super) fn keys(&self, list: List) -> &[String] {
-        match list {
-            List::Routers => &self.routers.list,
-            List::Peers => &self.peers.list,
-        }
+        &self.keys[list as usize].list
     }
 
     /// The place of the value at `path`.
@@ -283,12 +310,16 @@ impl Reader<'_> {
         for (key, value) in table {
             let name: &str = key.get_ref();
             if !TABLES.contains(&name) {
-                let mut unknown =
-                    Diagnostic::new(Severity::Error, "unknown-key", format!("unknown table or key `{name}`"))
-                        .at(&self.span(key.span()))
-                        .note(
-                            "a file has the tables [agent], [global], [api], [[peer]] and [[virtual_router]]",
-                        );
+                let mut unknown = Diagnostic::new(
+                    Severity::Error,
+                    "unknown-key",
+                    format!("unknown table or key `{name}`"),
+                )
+                .at(&self.span(key.span()))
+                .note(
+                    "a file has the tables [agent], [global], [api], [scripts], [mail], [fifos], [[peer]], \
+                             [[tracker]], [[virtual_router]] and [[sync_group]]",
+                );
                 if let Some(near) = self.findings.suggest(name, &TABLES) {
                     unknown = unknown.label(format!("did you mean `{near}`?"));
                 }
@@ -337,8 +368,7 @@ impl Reader<'_> {
             }
             if self.layers.keys(list).len() >= list.most() {
                 let message = format!("more than {} {noun}s", list.most());
-                let code = if list == List::Routers { "too-many-routers" } else { "too-many-peers" };
-                self.error(code, name_at, message, "this one and all after it are left out");
+                self.error(list.too_many(), name_at, message, "this one and all after it are left out");
                 break;
             }
             self.layers.keys_mut(list).see(&key);

@@ -1,8 +1,11 @@
 //! `[[virtual_router]]` into a [`VirtualRouter`].
 
 use super::table::Table;
+use super::{command, track};
 use crate::diag::Severity;
-use crate::model::{Accept, Address, Authentication, Garp, InitialState, Preemption, Refused, VirtualRouter};
+use crate::model::{
+    Accept, Address, Authentication, Garp, InitialState, Notify, Preemption, Refused, Tracker, VirtualRouter,
+};
 use crate::notation::{broadcast, is_host, is_interface_name, is_label, prefixed, scope};
 use config::ValueKind;
 use hacluster_core::{interval::Seconds, priority::Priority, time::Duration, vrid::Vrid};
@@ -12,7 +15,7 @@ use std::{
 };
 
 /// Keys of `[[virtual_router]]`.
-pub(super) const KEYS: [&str; 25] = [
+pub(super) const KEYS: [&str; 27] = [
     "name",
     "interface",
     "vrid",
@@ -38,6 +41,8 @@ pub(super) const KEYS: [&str; 25] = [
     "accept",
     "dont_track_primary",
     "promote_secondaries",
+    "track",
+    "notify",
 ];
 /// Keys of `[virtual_router.garp]`.
 pub(super) const GARP_KEYS: [&str; 7] = [
@@ -57,14 +62,24 @@ const DELAY_MAX_SECS: u64 = 1000;
 /// Longest period of `master_refresh`, in seconds.
 const REFRESH_MAX_SECS: u64 = 86_400;
 
-/// Reads one virtual router over `base`; `group` is where adverts go unless said.
+/// What holds for every virtual router unless it says otherwise.
+pub(super) struct Defaults<'a> {
+    /// Where adverts go.
+    pub(super) group: Ipv4Addr,
+    /// Changes are mailed.
+    pub(super) mails: bool,
+    /// What can be tracked.
+    pub(super) trackers: &'a [Tracker],
+}
+
+/// Reads one virtual router over `base`.
 ///
 /// # Errors
 /// Refused when anything in it is wrong: the diagnostics say what.
 pub(super) fn router(
     mut table: Table<'_>,
     base: Option<VirtualRouter>,
-    group: Ipv4Addr,
+    defaults: &Defaults<'_>,
 ) -> Result<VirtualRouter, Refused> {
     let written = table.any_text("name");
     let name =
@@ -90,7 +105,7 @@ pub(super) fn router(
     // Reading goes on without an identity, so that every other error is reported as well.
     let (interface, vrid) = (identity.0.unwrap_or_default(), identity.1.or(Vrid::new(1)));
     let Some(vrid) = vrid else { return Err(Refused { name, reason: "it has no VRID".into() }) };
-    let mut router = base.unwrap_or_else(|| blank(name.clone(), interface.clone(), vrid, group));
+    let mut router = base.unwrap_or_else(|| blank(name.clone(), interface.clone(), vrid, defaults));
     (router.interface, router.vrid) = (interface, vrid);
     election(&mut table, &mut router);
     authentication(&mut table, &mut router);
@@ -111,6 +126,10 @@ pub(super) fn router(
         garp(garp_table, &mut router.garp, is_new);
     }
     flags(&mut table, &mut router);
+    if let Some(tracked) = track::list(&mut table, defaults.trackers) {
+        router.tracked = tracked;
+    }
+    command::notify(&mut table, &mut router.notify);
     table.finish(&KEYS);
     if table.has_errors() {
         return Err(Refused { name, reason: "what is written of it has errors".into() });
@@ -119,7 +138,7 @@ pub(super) fn router(
     Ok(router)
 }
 
-fn blank(name: String, interface: String, vrid: Vrid, mcast_group: Ipv4Addr) -> VirtualRouter {
+fn blank(name: String, interface: String, vrid: Vrid, defaults: &Defaults<'_>) -> VirtualRouter {
     VirtualRouter {
         name,
         interface,
@@ -133,7 +152,7 @@ fn blank(name: String, interface: String, vrid: Vrid, mcast_group: Ipv4Addr) -> 
         excluded: Vec::new(),
         routes: Vec::new(),
         rules: Vec::new(),
-        mcast_group,
+        mcast_group: defaults.group,
         source: None,
         garp: Garp::default(),
         down_timer_adverts: 3,
@@ -145,6 +164,8 @@ fn blank(name: String, interface: String, vrid: Vrid, mcast_group: Ipv4Addr) -> 
         accept: Accept::Yes,
         dont_track_primary: false,
         promote_secondaries: false,
+        tracked: Vec::new(),
+        notify: Notify { mail: defaults.mails, ..Notify::default() },
     }
 }
 

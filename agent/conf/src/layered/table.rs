@@ -44,7 +44,8 @@ impl<'a> Table<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn take(&mut self, key: &str) -> Option<ValueKind> {
+    /// The raw value of `key`.
+    pub(super) fn take(&mut self, key: &str) -> Option<ValueKind> {
         self.values.remove(key).map(|value| value.kind)
     }
 
@@ -75,7 +76,7 @@ impl<'a> Table<'a> {
         self.findings.push(if label.is_empty() { diagnostic } else { diagnostic.label(label) });
     }
 
-    fn wrong_type(&self, key: &str, expected: &str, found: &ValueKind) {
+    pub(super) fn wrong_type(&self, key: &str, expected: &str, found: &ValueKind) {
         let found = match found {
             ValueKind::Nil => "a date or time",
             ValueKind::Boolean(_) => "true or false",
@@ -95,11 +96,20 @@ impl<'a> Table<'a> {
     }
 
     /// What a text of the environment says, read as `T`; other layers write types out.
-    fn unquoted<T: FromStr>(&self, key: &str, kind: &ValueKind) -> Option<T> {
+    pub(super) fn unquoted<T: FromStr>(&self, key: &str, kind: &ValueKind) -> Option<T> {
         match (kind, self.place(key)) {
             (ValueKind::String(text), Some(place)) if place.from_environment => text.trim().parse().ok(),
             _ => None,
         }
+    }
+
+    /// Says that what is written at `key` is left out; the rest of the table stays in force.
+    pub(super) fn left_out(&self, code: &'static str, key: &str, message: String, label: &str) {
+        let mut diagnostic = Diagnostic::new(Severity::Warning, code, message).not_in_force();
+        if let Some(place) = self.place(key).or_else(|| self.places.get(&self.path)) {
+            diagnostic = diagnostic.at(&place.value);
+        }
+        self.findings.push(if label.is_empty() { diagnostic } else { diagnostic.label(label) });
     }
 
     fn whole(&self, key: &str, kind: &ValueKind) -> Option<i128> {
@@ -116,16 +126,6 @@ impl<'a> Table<'a> {
         self.in_range(key, &kind, &range)
     }
 
-    /// A whole number of 32 bits that may be negative.
-    pub(super) fn signed(&mut self, key: &str) -> Option<i32> {
-        let kind = self.take(key)?;
-        let number = self.whole(key, &kind).and_then(|number| i32::try_from(number).ok());
-        if number.is_none() {
-            self.wrong_type(key, "a whole number", &kind);
-        }
-        number
-    }
-
     fn in_range(&self, key: &str, kind: &ValueKind, range: &RangeInclusive<u32>) -> Option<u32> {
         let (first, last) = (range.start(), range.end());
         let expected = format!("a whole number from {first} to {last}");
@@ -138,6 +138,44 @@ impl<'a> Table<'a> {
             self.report(Severity::Error, "out-of-range", key, format!("`{key}` must be {expected}"), "");
         }
         number
+    }
+
+    /// A whole number within `range`, which may be negative.
+    pub(super) fn signed(&mut self, key: &str, range: RangeInclusive<i32>) -> Option<i32> {
+        let kind = self.take(key)?;
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let Some(number) = self.whole(key, &kind) else {
+            self.wrong_type(key, &expected, &kind);
+            return None;
+        };
+        let number = i32::try_from(number).ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.report(Severity::Error, "out-of-range", key, format!("`{key}` must be {expected}"), "");
+        }
+        number
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        let list = self.list(key)?;
+        let text = |(key, kind): (String, ValueKind)| match kind {
+            ValueKind::String(text) => Some(text),
+            other => {
+                self.wrong_type(&key, "a text in quotes", &other);
+                None
+            }
+        };
+        list.into_iter().map(text).collect()
+    }
+
+    /// A text, or a whole number as one.
+    pub(super) fn text_or_number(&mut self, key: &str) -> Option<String> {
+        match self.values.get(key).map(|value| &value.kind) {
+            Some(ValueKind::I128(_) | ValueKind::I64(_)) => {
+                self.integer(key, 0..=u32::MAX).map(|number| number.to_string())
+            }
+            _ => self.text(key),
+        }
     }
 
     /// A list of whole numbers, each within `range`.

@@ -4,18 +4,23 @@
 //! Nothing in it depends on the text it came from.
 
 pub mod cluster;
+pub mod command;
 pub mod filter;
 pub mod route;
+pub mod track;
 pub(crate) mod validate;
 pub mod vrrp;
 
 pub use cluster::{Api, Peer, Tls};
+pub use command::{Command, Fifo, Fifos, Mail, Notify, ScriptUser, Scripts, SyncGroup};
 pub use filter::PacketFilter;
 pub use route::{Route, Rule, Statics};
+pub use track::{Tracked, Tracker, TrackerId, TrackerKind};
 pub use vrrp::{
     Accept, Address, AddressScope, Authentication, Broadcast, Garp, InitialState, Preemption, VirtualRouter,
 };
 
+use hacluster_core::track::Weight;
 use std::net::Ipv4Addr;
 
 /// Everything a node is to do.
@@ -35,8 +40,37 @@ pub struct Config {
     pub statics: Statics,
     /// The virtual routers that run, in the order written.
     pub routers: Vec<VirtualRouter>,
+    /// Virtual routers that change state together.
+    pub groups: Vec<SyncGroup>,
+    /// What is watched; only what some virtual router or group uses is looked at.
+    pub trackers: Vec<Tracker>,
+    /// What holds for all programs that are run.
+    pub scripts: Scripts,
+    /// Pipes that are told every change.
+    pub fifos: Fifos,
+    /// Where mail goes; `None` sends none.
+    pub mail: Option<Mail>,
     /// Virtual routers that are written but cannot run, each with the reason.
     pub refused: Vec<Refused>,
+}
+
+impl Config {
+    /// Gives the trackers of each group to its members. There a failure faults all, unless the group
+    /// wants weights; what a member tracks itself counts as it says.
+    pub(crate) fn share_trackers(&mut self) {
+        for group in &self.groups {
+            let members = self.routers.iter_mut().filter(|router| group.members.contains(&router.name));
+            for router in members {
+                for shared in &group.tracked {
+                    if !router.tracked.iter().any(|own| own.tracker == shared.tracker) {
+                        let fault = Some(Weight::default()).filter(|_| !group.tracking_weight);
+                        let weight = fault.or(shared.weight);
+                        router.tracked.push(Tracked { tracker: shared.tracker.clone(), weight });
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// A virtual router that is not run.

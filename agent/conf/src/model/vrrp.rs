@@ -1,5 +1,7 @@
 //! Virtual routers as configured.
 
+use super::command::Notify;
+use super::track::Tracked;
 use hacluster_core::{interval::Seconds, priority::Priority, time::Duration, vrid::Vrid};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -56,6 +58,10 @@ pub struct VirtualRouter {
     pub dont_track_primary: bool,
     /// Whether secondary addresses are promoted when the first one is removed.
     pub promote_secondaries: bool,
+    /// What it watches beside its own interface.
+    pub tracked: Vec<Tracked>,
+    /// What is told when it changes.
+    pub notify: Notify,
 }
 
 /// Where a virtual router starts.

@@ -8,6 +8,7 @@ mod common;
 mod golden;
 mod keywords;
 mod meaning;
+mod services;
 
 use common::{load_file, root, summary};
 use hacluster_conf::source::Memory;

@@ -58,10 +58,23 @@ pub enum Fault {
     AddressInterface,
     /// The kernel refused the addresses.
     Claim,
+    /// Something that is tracked failed.
+    Tracked,
+    /// Another member of the sync group cannot rule.
+    Group,
 }
 
 impl Fault {
-    const ALL: [Self; 5] = [Self::Interface, Self::Link, Self::Source, Self::AddressInterface, Self::Claim];
+    /// All of them, most fundamental first.
+    pub const ALL: [Self; 7] = [
+        Self::Interface,
+        Self::Link,
+        Self::Source,
+        Self::AddressInterface,
+        Self::Claim,
+        Self::Tracked,
+        Self::Group,
+    ];
 }
 
 /// A set of [`Fault`]s.
@@ -105,6 +118,8 @@ impl fmt::Display for Fault {
             Self::Link => "the interface has no link",
             Self::Source => "the interface has no address to send from",
             Self::AddressInterface => "an interface that carries its addresses is missing or has no link",
+            Self::Tracked => "something it tracks failed",
+            Self::Group => "another member of its sync group cannot rule",
             Self::Claim => "the kernel refused its addresses",
         })
     }

@@ -34,7 +34,8 @@ impl Bench {
         let queues = Queues { commands: command_reader, reports, orders, events, notices, ended: queue() };
         let mut engine = Engine::new(queues).unwrap();
         let router = Box::new(router(priority));
-        engine.command(Command::Add { id: ID, router, fast_takeover: true, orders: Orders::default() });
+        let orders = Orders::default();
+        engine.command(Command::Add { id: ID, router, fast_takeover: true, orders, waits: false });
         engine.feed(ID, clock::now(), Input::Start { adopt: false });
         let mut bench =
             Self { engine, commands, orders: order_reader, notices: notice_reader, _events: event_reader };

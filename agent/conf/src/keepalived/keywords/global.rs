@@ -42,13 +42,13 @@ const PROTOCOL: &[Keyword] = &[
 ];
 
 const MAIL: &[Keyword] = &[
-    later(Topic::Mail, "notification_email", List),
-    later(Topic::Mail, "notification_email_from", Words),
-    later(Topic::Mail, "smtp_server", Words),
-    later(Topic::Mail, "smtp_helo_name", Word),
-    later(Topic::Mail, "smtp_connect_timeout", Number(1, ANY)),
-    later(Topic::Mail, "smtp_alert", Bool),
-    later(Topic::Mail, "smtp_alert_vrrp", Bool),
+    now("notification_email", List),
+    now("notification_email_from", Words),
+    now("smtp_server", Words),
+    now("smtp_helo_name", Word),
+    now("smtp_connect_timeout", Word),
+    now("smtp_alert", Bool),
+    now("smtp_alert_vrrp", Bool),
     later(Topic::Mail, "smtp_alert_checker", Bool),
     later(Topic::Mail, "no_email_faults", Flag),
     later(Topic::Mail, "no_checker_emails", Flag),
@@ -124,20 +124,20 @@ const SCHEDULING: &[Keyword] = &[
 ];
 
 const SCRIPTS: &[Keyword] = &[
-    later(Topic::Script, "script_user", Words),
-    later(Topic::Script, "enable_script_security", Bool),
+    now("script_user", Words),
+    now("enable_script_security", Bool),
     later(Topic::Script, "set_supplementary_groups", Flag),
-    later(Topic::Script, "use_symlink_paths", Bool),
-    later(Topic::Script, "startup_script", Words),
-    later(Topic::Script, "shutdown_script", Words),
-    later(Topic::Script, "startup_script_timeout", Number(1, 1000)),
-    later(Topic::Script, "shutdown_script_timeout", Number(1, 1000)),
-    later(Topic::Notify, "notify_fifo", Words),
-    later(Topic::Notify, "notify_fifo_script", Words),
-    later(Topic::Notify, "vrrp_notify_fifo", Words),
-    later(Topic::Notify, "vrrp_notify_fifo_script", Words),
-    later(Topic::Notify, "fifo_write_vrrp_states_on_reload", Flag),
-    later(Topic::Notify, "vrrp_notify_priority_changes", Bool),
+    now("use_symlink_paths", Bool),
+    now("startup_script", Words),
+    now("shutdown_script", Words),
+    now("startup_script_timeout", Word),
+    now("shutdown_script_timeout", Word),
+    now("notify_fifo", Words),
+    now("notify_fifo_script", Words),
+    now("vrrp_notify_fifo", Words),
+    now("vrrp_notify_fifo_script", Words),
+    now("fifo_write_vrrp_states_on_reload", Flag),
+    now("vrrp_notify_priority_changes", Bool),
 ];
 
 const FILES: &[Keyword] = &[

@@ -94,9 +94,7 @@ pub(super) enum Status {
 pub(super) enum Topic {
     Script,
     Track,
-    Notify,
     Mail,
-    SyncGroup,
     Ipvs,
     Bfd,
     Namespace,
@@ -118,9 +116,7 @@ impl Topic {
         match self {
             Self::Script => "no script is run: a failing check changes neither priority nor state",
             Self::Track => "what is tracked changes neither priority nor state",
-            Self::Notify => "nothing is run and nothing is written when the state changes",
             Self::Mail => "no mail is sent",
-            Self::SyncGroup => "the members change state one by one, not together",
             Self::Ipvs => "no IPVS service is set up and no server is checked",
             Self::Bfd => "no BFD session is run",
             Self::Namespace => "the agent stays in the network namespace it is started in",

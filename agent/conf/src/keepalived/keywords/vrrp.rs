@@ -9,15 +9,15 @@ pub(in super::super) static TOP: Block = Block {
     keywords: &[&[
         now("global_defs", Takes::Block(&super::global::GLOBAL)),
         now("vrrp_instance", Takes::Block(&INSTANCE)),
-        later(Topic::SyncGroup, "vrrp_sync_group", Takes::Block(&SYNC_GROUP)),
-        later(Topic::Script, "vrrp_script", Takes::Block(&SCRIPT)),
-        later(Topic::Track, "track_file", Takes::Block(&TRACK_FILE)),
+        now("vrrp_sync_group", Takes::Block(&SYNC_GROUP)),
+        now("vrrp_script", Takes::Block(&SCRIPT)),
+        now("track_file", Takes::Block(&TRACK_FILE)),
         gone(
             "vrrp_track_file",
             Takes::Block(&TRACK_FILE),
-            "the old name of `track_file`, and not in force yet",
+            "the old name of `track_file`; it is in force all the same",
         ),
-        later(Topic::Track, "vrrp_track_process", Takes::Block(&TRACK_PROCESS)),
+        now("vrrp_track_process", Takes::Block(&TRACK_PROCESS)),
         later(Topic::Garp, "garp_group", Takes::Block(&GARP_GROUP)),
         later(Topic::Bfd, "bfd_instance", Takes::Block(&BFD)),
         now("static_ipaddress", List),
@@ -40,20 +40,20 @@ pub(in super::super) static TOP: Block = Block {
 };
 
 const NOTIFY: &[Keyword] = &[
-    later(Topic::Notify, "notify_master", Words),
-    later(Topic::Notify, "notify_backup", Words),
-    later(Topic::Notify, "notify_fault", Words),
-    later(Topic::Notify, "notify_stop", Words),
-    later(Topic::Notify, "notify", Words),
-    later(Topic::Notify, "notify_priority_changes", Bool),
-    later(Topic::Mail, "smtp_alert", Bool),
+    now("notify_master", Words),
+    now("notify_backup", Words),
+    now("notify_fault", Words),
+    now("notify_stop", Words),
+    now("notify", Words),
+    now("notify_priority_changes", Bool),
+    now("smtp_alert", Bool),
 ];
 
 const TRACKERS: &[Keyword] = &[
-    later(Topic::Track, "track_interface", List),
-    later(Topic::Track, "track_script", List),
-    later(Topic::Track, "track_file", List),
-    later(Topic::Track, "track_process", List),
+    now("track_interface", List),
+    now("track_script", List),
+    now("track_file", List),
+    now("track_process", List),
     later(Topic::Track, "track_bfd", List),
 ];
 
@@ -119,8 +119,8 @@ const INSTANCE_WIRE: &[Keyword] = &[
     later(Topic::Timers, "timer_expired_backup", Maybe),
     later(Topic::Timers, "thread_timer_expired", Maybe),
     moot("debug", Number(0, 4), "it has no effect in keepalived either"),
-    later(Topic::Notify, "notify_deleted", Maybe),
-    later(Topic::Notify, "notify_master_rx_lower_pri", Words),
+    now("notify_deleted", Maybe),
+    now("notify_master_rx_lower_pri", Words),
     gone(
         "lvs_sync_daemon_interface",
         Word,
@@ -150,9 +150,9 @@ pub(in super::super) static SYNC_GROUP: Block = Block {
         NOTIFY,
         TRACKERS,
         &[
-            later(Topic::SyncGroup, "group", List),
+            now("group", List),
             gone("global_tracking", Flag, "write the trackers into the group"),
-            later(Topic::Track, "sync_group_tracking_weight", Flag),
+            now("sync_group_tracking_weight", Flag),
         ],
     ],
 };
@@ -160,38 +160,34 @@ pub(in super::super) static SYNC_GROUP: Block = Block {
 pub(in super::super) static SCRIPT: Block = Block {
     name: "vrrp_script",
     keywords: &[&[
-        later(Topic::Script, "script", Words),
-        later(Topic::Script, "interval", Seconds(1, DAY_MS)),
-        later(Topic::Script, "timeout", Seconds(1, DAY_MS)),
-        later(Topic::Script, "weight", Weight(-253, 253)),
-        later(Topic::Script, "rise", Number(1, ANY)),
-        later(Topic::Script, "fall", Number(1, ANY)),
-        later(Topic::Script, "user", Words),
-        later(Topic::Script, "init_fail", Flag),
+        now("script", Words),
+        now("interval", Word),
+        now("timeout", Word),
+        now("weight", Words),
+        now("rise", Word),
+        now("fall", Word),
+        now("user", Words),
+        now("init_fail", Flag),
     ]],
 };
 
 pub(in super::super) static TRACK_FILE: Block = Block {
     name: "track_file",
-    keywords: &[&[
-        later(Topic::Track, "file", Word),
-        later(Topic::Track, "weight", Weight(-2_147_483_647, 2_147_483_647)),
-        later(Topic::Track, "init_file", Maybe),
-    ]],
+    keywords: &[&[now("file", Word), now("weight", Words), now("init_file", Maybe)]],
 };
 
 pub(in super::super) static TRACK_PROCESS: Block = Block {
     name: "vrrp_track_process",
     keywords: &[&[
-        later(Topic::Track, "process", Words),
-        later(Topic::Track, "param_match", OneOf(&["initial", "partial"])),
-        later(Topic::Track, "weight", Weight(-254, 254)),
-        later(Topic::Track, "quorum", Number(1, ANY)),
-        later(Topic::Track, "quorum_max", Number(0, ANY)),
-        later(Topic::Track, "delay", Seconds(0, DAY_MS)),
-        later(Topic::Track, "fork_delay", Seconds(0, DAY_MS)),
-        later(Topic::Track, "terminate_delay", Seconds(0, DAY_MS)),
-        later(Topic::Track, "full_command", Flag),
+        now("process", Words),
+        now("param_match", OneOf(&["initial", "partial"])),
+        now("weight", Words),
+        now("quorum", Word),
+        now("quorum_max", Word),
+        now("delay", Word),
+        now("fork_delay", Word),
+        now("terminate_delay", Word),
+        now("full_command", Flag),
     ]],
 };
 

@@ -3,6 +3,7 @@
 use super::Refusal;
 use super::global::Globals;
 use super::instance::Draft;
+use super::service::Services;
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::{Findings, show};
 use crate::model::validate::owner_as_backup;
@@ -20,6 +21,7 @@ struct Completion<'a, 'b> {
 pub(super) fn complete(
     mut draft: Draft<'_>,
     globals: &Globals<'_>,
+    services: &Services,
     findings: &Findings,
 ) -> Result<VirtualRouter, Refusal> {
     if let (Some(at), false) = (&globals.version3, draft.version2) {
@@ -63,6 +65,8 @@ pub(super) fn complete(
         accept: if accept { Accept::Yes } else { Accept::No },
         dont_track_primary: draft.dont_track_primary,
         promote_secondaries: draft.promote_secondaries,
+        tracked: std::mem::take(&mut draft.tracked),
+        notify: std::mem::take(&mut draft.notify).complete(services.mails(), services.priority_changes),
         addresses: std::mem::take(&mut draft.addresses),
         excluded: std::mem::take(&mut draft.excluded),
         routes: std::mem::take(&mut draft.routes),

@@ -4,11 +4,11 @@ use super::super::parser::{Statement, Word};
 use super::address::{self, Line};
 use super::global::{Garp, MAX_TIMER, Switches};
 use super::values::{group, number, span_of_time, switch, wrong};
-use super::{Places, Refusal, route};
+use super::{Places, Refusal, notify, route, track};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::Findings;
 use crate::model::validate::ADDRESSES_MAX;
-use crate::model::{Address, Authentication, InitialState, Route, Rule};
+use crate::model::{Address, Authentication, InitialState, Route, Rule, Tracked};
 use crate::notation::is_host;
 use crate::suggest::nearest;
 use hacluster_core::time::Duration;
@@ -48,6 +48,8 @@ pub(super) struct Draft<'a> {
     pub(super) down_timer_adverts: Option<u8>,
     pub(super) dont_track_primary: bool,
     pub(super) promote_secondaries: bool,
+    pub(super) tracked: Vec<Tracked>,
+    pub(super) notify: notify::Draft,
     /// The first thing that would change the packets and is not in force.
     pub(super) refusal: Option<Refusal>,
 }
@@ -83,6 +85,8 @@ impl<'a> Draft<'a> {
             down_timer_adverts: None,
             dont_track_primary: false,
             promote_secondaries: false,
+            tracked: Vec::new(),
+            notify: notify::Draft::default(),
             refusal: None,
         }
     }
@@ -100,6 +104,8 @@ pub(super) fn read<'a>(statement: &'a Statement, findings: &Findings) -> Draft<'
         draft.places.values.extend(line.value_span().map(|at| (keyword, at)));
         let known = draft.garp.read(keyword, line, findings)
             || draft.switches.read(keyword, line, findings)
+            || draft.notify.read(line, findings)
+            || track::list(line, &mut draft.tracked, findings)
             || draft.flag(line)
             || draft.wire(line, findings);
         if !known && (!line.params().is_empty() || line.block.is_some() || keyword == "strict_mode") {

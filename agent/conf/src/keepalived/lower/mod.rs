@@ -3,14 +3,20 @@
 //! ```text
 //!   tree -> global::read -> Globals -.
 //!   tree -> instance::read -> Draft -+-> complete -> VirtualRouter | Refused -> model::validate
+//!   tree -> service, track, group: what runs beside the protocol
 //! ```
 
 mod address;
+mod command;
 mod complete;
 mod filter;
 mod global;
+mod group;
 mod instance;
+mod notify;
 mod route;
+mod service;
+mod track;
 mod values;
 
 use super::parser::Statement;
@@ -22,8 +28,9 @@ use global::Globals;
 use std::collections::HashSet;
 
 /// Builds the model of what is written.
-pub(super) fn lower(top: &[Statement], findings: &Findings) -> Config {
+pub(super) fn lower(top: &[Statement], host_name: &str, findings: &Findings) -> Config {
     let globals = global::read(top, findings);
+    let services = service::read(top, findings);
     let mut config = Config {
         agent: globals.agent.clone(),
         global: globals.model.clone(),
@@ -40,7 +47,7 @@ pub(super) fn lower(top: &[Statement], findings: &Findings) -> Config {
         let made = check_name(name, statement, &mut names).and_then(|()| {
             let mut draft = instance::read(statement, findings);
             let place = std::mem::take(&mut draft.places);
-            Ok((complete::complete(draft, &globals, findings)?, place))
+            Ok((complete::complete(draft, &globals, &services, findings)?, place))
         });
         match made {
             Ok((router, place)) => {
@@ -51,6 +58,10 @@ pub(super) fn lower(top: &[Statement], findings: &Findings) -> Config {
         }
     }
     validate(&mut config, &places, &globals, findings);
+    config.groups = group::read(top, &config.routers, &services, findings);
+    config.share_trackers();
+    config.trackers = track::read(top, findings);
+    (config.scripts, config.fifos, config.mail) = services.complete(host_name);
     if written > 0 && config.routers.is_empty() {
         let message = "none of the virtual routers written here can run";
         findings.push(Diagnostic::new(Severity::Fatal, "nothing-runs", message));

@@ -1,0 +1,166 @@
+//! What is wrong, on this machine and now, with the programs that a configuration names.
+//!
+//! Files know nothing of it: so this is found by `--check`, and by the agent at each run of a program.
+
+use crate::script::resolve::{Trap, resolve};
+use hacluster_conf::Loaded;
+use hacluster_conf::diag::{Diagnostic, FileId, Severity, SourceMap, Span};
+use hacluster_conf::model::track::Probe;
+use hacluster_conf::model::{Command, Config, Notify, ScriptUser};
+use std::ops::Range;
+
+/// Users of a program that are named.
+const NAMED_MAX: usize = 3;
+
+/// Every trap of every program, each program once, marked where it is first written.
+pub fn find(loaded: &Loaded) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for Program { command, users } in programs(&loaded.config) {
+        let place = place(command.program(), &loaded.sources);
+        let say = |severity, code, trap: &Trap, note: &str| {
+            let diagnostic = Diagnostic::new(severity, code, trap.what.clone()).label(&trap.mend);
+            let diagnostic = diagnostic.note(format!("{note} {}", name_some(&users)));
+            match &place {
+                Some(place) => diagnostic.at(place),
+                // Without a place nobody sees a label.
+                None => diagnostic.note(&trap.mend),
+            }
+        };
+        match resolve(command, &loaded.config.scripts) {
+            Err(trap) => found.push(say(Severity::Error, "cannot-run", &trap, "not run:")),
+            Ok(resolved) => {
+                let remarks = resolved.remarks.iter();
+                found.extend(remarks.map(|trap| say(Severity::Warning, "script-trap", trap, "run by")));
+            }
+        }
+    }
+    found
+}
+
+/// A program, and what runs it.
+struct Program<'a> {
+    command: &'a Command,
+    users: Vec<String>,
+}
+
+fn programs(config: &Config) -> Vec<Program<'_>> {
+    let mut all: Vec<(&Command, String)> = Vec::new();
+    for tracker in &config.trackers {
+        if let Probe::Script { command, .. } = &tracker.probe {
+            all.push((command, tracker.id.to_string()));
+        }
+    }
+    let routers = config.routers.iter().map(|router| (&router.name, &router.notify));
+    let groups = config.groups.iter().map(|group| (&group.name, &group.notify));
+    for (name, notify) in routers.chain(groups) {
+        all.extend(notifications(notify).map(|(word, command)| (command, format!("{word} of {name}"))));
+    }
+    let scripts = &config.scripts;
+    let once = [("startup_script", &scripts.startup), ("shutdown_script", &scripts.shutdown)];
+    all.extend(once.into_iter().filter_map(|(word, set)| Some((&set.as_ref()?.0, word.to_owned()))));
+    let fifos = [("notify_fifo_script", &config.fifos.all), ("vrrp_notify_fifo_script", &config.fifos.vrrp)];
+    let readers = fifos.into_iter().filter_map(|(word, fifo)| Some((fifo.as_ref()?.script.as_ref()?, word)));
+    all.extend(readers.map(|(command, word)| (command, word.to_owned())));
+    let mut programs: Vec<Program<'_>> = Vec::new();
+    for (command, user) in all {
+        let key = |command: &Command| -> (String, Option<ScriptUser>) {
+            (command.program().to_owned(), command.user.clone())
+        };
+        match programs.iter_mut().find(|known| key(known.command) == key(command)) {
+            Some(known) => known.users.push(user),
+            None => programs.push(Program { command, users: vec![user] }),
+        }
+    }
+    programs
+}
+
+fn notifications(notify: &Notify) -> impl Iterator<Item = (&'static str, &Command)> {
+    [
+        ("notify_master", &notify.master),
+        ("notify_backup", &notify.backup),
+        ("notify_fault", &notify.fault),
+        ("notify_stop", &notify.stop),
+        ("notify_deleted", &notify.deleted),
+        ("notify", &notify.any),
+        ("notify_master_rx_lower_pri", &notify.master_rx_lower_pri),
+    ]
+    .into_iter()
+    .filter_map(|(word, command)| Some((word, command.as_ref()?)))
+}
+
+fn name_some(users: &[String]) -> String {
+    let mut named: Vec<String> = users.iter().take(NAMED_MAX).cloned().collect();
+    if users.len() > NAMED_MAX {
+        named.push(format!("{} more", users.len() - NAMED_MAX));
+    }
+    named.join(", ")
+}
+
+/// Where `program` first stands as a word outside of comments.
+fn place(program: &str, sources: &SourceMap) -> Option<Span> {
+    (0u32..)
+        .zip(sources.texts())
+        .find_map(|(file, (_, text))| Some(Span { file: FileId(file), range: word(program, text)? }))
+}
+
+fn word(wanted: &str, text: &str) -> Option<Range<usize>> {
+    let is_edge = |char: Option<char>| {
+        char.is_none_or(|char| char.is_whitespace() || ['"', '\'', '[', ']', ',', '='].contains(&char))
+    };
+    let mut found = text.match_indices(wanted).map(|(start, _)| start..start + wanted.len());
+    found.find(|range| {
+        let (before, after) = (&text[..range.start], &text[range.end..]);
+        let line = before.rsplit('\n').next().unwrap_or_default().trim_start();
+        is_edge(before.chars().next_back()) && is_edge(after.chars().next()) && !line.starts_with(['#', '!'])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hacluster_conf::source::Memory;
+    use std::path::Path;
+
+    fn load(text: &str) -> Loaded {
+        let path = Path::new("/etc/keepalived/keepalived.conf");
+        hacluster_conf::load(path, &Memory::new(path, text))
+    }
+
+    const ROUTER: &str = "vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n \
+                          virtual_ipaddress {\n 192.0.2.1/24\n }\n";
+
+    #[test]
+    fn what_cannot_run_is_marked_once_where_it_is_written() {
+        let text = format!(
+            "# /no/such/notify.sh\n{ROUTER} notify_master \"/no/such/notify.sh master\"\n \
+             notify_backup \"/no/such/notify.sh backup\"\n}}\n"
+        );
+        let loaded = load(&text);
+        let [found] = &find(&loaded)[..] else { panic!() };
+        assert_eq!((found.severity, found.code, found.not_in_force), (Severity::Error, "cannot-run", true));
+        assert!(found.message.starts_with("/no/such/notify.sh cannot be found"), "{}", found.message);
+        assert_eq!(found.notes, ["not run: notify_master of VI_1, notify_backup of VI_1"]);
+        let (line, column) = loaded.sources.line_column(found.span.as_ref().unwrap());
+        assert_eq!((line, column), (8, 17));
+    }
+
+    #[test]
+    fn what_runs_in_another_way_than_it_looks_is_a_warning() {
+        let text = format!(
+            "vrrp_script chk {{\n script \"true && exit 0 || exit 1\"\n}}\n{ROUTER} track_script {{\n chk\n }}\n}}\n"
+        );
+        let loaded = load(&text);
+        let codes: Vec<_> = loaded.diagnostics.iter().map(|found| found.code).collect();
+        assert!(codes.contains(&"shell-syntax"), "{codes:?}");
+        let [found] = &find(&loaded)[..] else { panic!() };
+        assert_eq!((found.severity, found.not_in_force), (Severity::Warning, false));
+        assert!(found.message.contains("looked for by its name alone"), "{}", found.message);
+    }
+
+    #[test]
+    fn words_are_found_whole_and_outside_of_comments() {
+        assert_eq!(word("/a", "# /a\nx \"/a b\" /a\n"), Some(8..10));
+        assert_eq!(word("/a", "/ab x/a /a/b"), None);
+        assert_eq!(word("/a", "command = [\"/a\", \"b\"]"), Some(12..14));
+    }
+}

@@ -1,0 +1,260 @@
+//! Where observations arrive and become priorities and faults.
+
+use super::connect::Target;
+use super::paced::{self, Way};
+use super::script::Program;
+use super::view::{Cause, Seen, Tracked, View};
+use super::{Settings, file, process};
+use crate::event::{Event, EventSender, Place, What};
+use crate::fact::Fact;
+use crate::mailbox::Sender;
+use crate::protocol::Command;
+use crate::script::Runner;
+use hacluster_conf::model::TrackerId;
+use hacluster_conf::model::track::{Pace, Probe, Tracker};
+use hacluster_core::track::{Effect, Reading, Weight};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Observations that wait: one per tracker is usual.
+const OBSERVATIONS: usize = 1_024;
+
+/// The agent's own program, whatever became of its file meanwhile.
+const OURSELVES: &str = "/proc/self/exe";
+
+/// What a probe saw.
+#[derive(Clone, Debug)]
+pub(super) struct Observation {
+    pub(super) reading: Reading,
+    /// Why, for people: `exit 1: "no process"`.
+    pub(super) why: String,
+    /// How long the try took.
+    pub(super) took: Option<Duration>,
+    /// So many results in a row against the reading, of so many that would change it.
+    pub(super) against: (u32, u32),
+}
+
+impl Observation {
+    /// One that needs no other to count.
+    pub(super) fn new(reading: Reading, why: String) -> Self {
+        Self { reading, why, took: None, against: (0, 0) }
+    }
+}
+
+/// An observation and the run of the tracker that made it.
+type Report = (TrackerId, u32, Observation);
+
+/// Where probes put what they see.
+#[derive(Clone, Debug)]
+pub(super) struct Reporter {
+    tracker: TrackerId,
+    run: u32,
+    to: mpsc::Sender<Report>,
+}
+
+impl Reporter {
+    /// Reports; returns whether anybody still listens.
+    pub(super) async fn tell(&self, observation: Observation) -> bool {
+        self.to.send((self.tracker.clone(), self.run, observation)).await.is_ok()
+    }
+}
+
+/// A tracker that runs.
+struct Running {
+    tracker: Tracker,
+    view: View,
+    /// Distinguishes it from former ones of its name, whose last words may still come.
+    run: u32,
+    task: JoinHandle<()>,
+}
+
+struct Desk {
+    settings: Settings,
+    running: BTreeMap<TrackerId, Running>,
+    told: BTreeMap<Place, Tracked>,
+    runner: Option<Runner>,
+    /// Trackers started so far.
+    runs: u32,
+    observations: mpsc::Sender<Report>,
+    commands: Sender<Command>,
+    events: EventSender,
+}
+
+/// Watches until nobody holds the other end of `changes`.
+pub(super) async fn run(
+    settings: Settings,
+    mut changes: mpsc::Receiver<Settings>,
+    commands: Sender<Command>,
+    events: EventSender,
+) {
+    let (observations, mut seen) = mpsc::channel(OBSERVATIONS);
+    let mut desk = Desk {
+        settings: Settings::default(),
+        running: BTreeMap::new(),
+        told: BTreeMap::new(),
+        runner: None,
+        runs: 0,
+        observations,
+        commands,
+        events,
+    };
+    desk.change(settings);
+    loop {
+        tokio::select! {
+            fresh = changes.recv() => match fresh {
+                Some(fresh) => desk.change(fresh),
+                None => return,
+            },
+            Some((tracker, run, seen)) = seen.recv() => desk.observe(&tracker, run, seen),
+        }
+    }
+}
+
+impl Desk {
+    /// Starts what is new or different, ends what is gone, leaves the rest alone.
+    fn change(&mut self, fresh: Settings) {
+        if fresh.runs_programs() && self.runner.is_none() {
+            let started = Runner::start(Path::new(OURSELVES));
+            self.runner = started.inspect_err(|error| tracing::error!("{error:#}; scripts are not run")).ok();
+        }
+        let scripts_changed = fresh.scripts != self.settings.scripts;
+        let mut former = std::mem::take(&mut self.running);
+        let places = std::mem::take(&mut self.settings.users).into_keys();
+        let gone: Vec<Place> = places.filter(|place| !fresh.users.contains_key(place)).collect();
+        self.settings = fresh;
+        for (id, tracker) in self.settings.trackers.clone() {
+            let before = former.remove(&id);
+            let same = before.as_ref().is_some_and(|before| before.tracker.probe == tracker.probe);
+            let is_script = matches!(tracker.probe, Probe::Script { .. });
+            let running = match before {
+                Some(before) if same && !(is_script && scripts_changed) => Running { tracker, ..before },
+                before => self.start(tracker, before),
+            };
+            self.running.insert(id, running);
+        }
+        former.into_values().for_each(|running| running.task.abort());
+        self.tell_views();
+        for place in gone {
+            self.told.remove(&place);
+            self.commands.send_patiently(Command::Tracked { place, tracked: None });
+        }
+        for place in self.settings.users.keys().cloned().collect::<Vec<_>>() {
+            self.tell(&place);
+        }
+    }
+
+    /// Starts a tracker. What the one `before` it said stays until this one speaks: nothing failed, and
+    /// nothing was repaired, by a reload.
+    fn start(&mut self, tracker: Tracker, before: Option<Running>) -> Running {
+        let number = self.runs;
+        self.runs = self.runs.wrapping_add(1);
+        let view = match before {
+            Some(before) => {
+                before.task.abort();
+                before.view
+            }
+            None => View::new(tracker.id.clone(), first(&tracker.probe)),
+        };
+        let to = Reporter { tracker: tracker.id.clone(), run: number, to: self.observations.clone() };
+        let known = view.seen();
+        let known = if known.at.is_some() { known.reading } else { Reading::Unknown };
+        let paced =
+            |way, pace: Pace| tokio::spawn(paced::watch(way, pace, paced::phase(number), known, to.clone()));
+        let task = match &tracker.probe {
+            Probe::Script { command, pace } => {
+                let program =
+                    Program::new(command.clone(), self.settings.scripts.clone(), self.runner.clone());
+                paced(Way::Program(Box::new(program)), *pace)
+            }
+            Probe::File { path, init } => tokio::spawn(file::watch(path.clone(), *init, to)),
+            Probe::Process(wanted) => tokio::spawn(process::watch(wanted.clone(), to)),
+            Probe::Tcp { to: address, pace } => paced(Way::Connection(Target::Tcp(*address)), *pace),
+            Probe::Http { url, status, pace } => {
+                paced(Way::Connection(Target::Http(url.clone(), *status)), *pace)
+            }
+            Probe::Interface => tokio::spawn(async {}), // the protocol thread knows by itself
+        };
+        Running { tracker, view, run: number, task }
+    }
+
+    fn observe(&mut self, tracker: &TrackerId, run: u32, observed: Observation) {
+        let running = self.running.get(tracker).filter(|running| running.run == run);
+        let Some(Running { view, .. }) = running else { return };
+        let (before, now) = (view.seen(), SystemTime::now());
+        let Observation { reading, why, took, against } = observed;
+        let changed = before.reading != reading || before.at.is_none();
+        let since = if before.reading == reading { before.since } else { now };
+        let seen = Seen { reading, since, why: why.into(), at: Some(now), took, against };
+        view.put(seen.clone());
+        if !changed {
+            return;
+        }
+        let uses = |uses: &[(TrackerId, Weight)]| uses.iter().any(|(id, _)| id == tracker);
+        let users = self.settings.users.iter().filter(|(_, of)| uses(of)).map(|(place, _)| place.clone());
+        // The verdict first: what follows from it must not wait for the log.
+        for place in users.collect::<Vec<_>>() {
+            self.tell(&place);
+        }
+        let what = What::Tracker { name: tracker.to_string(), reading, why: seen.why };
+        self.events.send_or_drop(Event::now(None, what));
+    }
+
+    fn tell_views(&self) {
+        let views: Vec<View> = self.running.values().map(|running| running.view.clone()).collect();
+        self.events.send_or_drop(Event::now(None, Fact::Trackers(views.into())));
+    }
+
+    fn tell(&mut self, place: &Place) {
+        let Some(uses) = self.settings.users.get(place) else { return };
+        let tracked = sum(uses, &self.running);
+        if self.told.get(place) != Some(&tracked) {
+            self.told.insert(place.clone(), tracked.clone());
+            self.commands.send_patiently(Command::Tracked { place: place.clone(), tracked: Some(tracked) });
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.running.values().for_each(|running| running.task.abort());
+    }
+}
+
+/// What holds before the first look.
+fn first(probe: &Probe) -> Seen {
+    match probe {
+        Probe::Script { pace, .. } | Probe::Tcp { pace, .. } | Probe::Http { pace, .. }
+            if pace.starts_bad =>
+        {
+            let why = format!("counts as bad until {} good result(s) in a row (init_fail)", pace.rise);
+            Seen::nothing(Reading::Bad, &why)
+        }
+        _ => Seen::nothing(Reading::Unknown, "not seen yet"),
+    }
+}
+
+fn sum(uses: &[(TrackerId, Weight)], running: &BTreeMap<TrackerId, Running>) -> Tracked {
+    let mut tracked = Tracked::default();
+    let mut causes = Vec::new();
+    for (id, weight) in uses {
+        let Some(Running { view, .. }) = running.get(id) else { continue };
+        let seen = view.seen();
+        match weight.effect(seen.reading) {
+            Effect::Points(0) => {}
+            Effect::Points(points) => {
+                tracked.points = tracked.points.saturating_add(points);
+                causes.push(Cause { name: id.to_string(), difference: points, text: seen.why.clone() });
+            }
+            Effect::Fault if tracked.fault.is_none() => {
+                tracked.fault = Some(format!("{id}: {}", seen.why).into());
+            }
+            Effect::Fault => {}
+            Effect::Wait => tracked.wait = true,
+        }
+    }
+    tracked.causes = causes.into();
+    tracked
+}

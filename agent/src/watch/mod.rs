@@ -1,0 +1,144 @@
+//! What is watched beside the adverts: scripts, files, processes, connections.
+//!
+//! ```text
+//!   paced (script, connect), file, process -- Observation --> desk -- Command::Tracked --> protocol
+//!      one task each, however many use it                      `---- Event ------------> log, API
+//! ```
+//!
+//! Contract: everything here runs on a thread of its own and waits for nobody in the protocol's way.
+//! Interfaces are not watched here: the kernel thread tells the protocol thread of them at once.
+
+mod connect;
+mod desk;
+mod file;
+mod paced;
+mod process;
+mod script;
+mod view;
+
+pub use view::{Cause, Seen, Tracked, View};
+
+use crate::event::{EventSender, Place};
+use crate::mailbox::Sender;
+use crate::protocol::Command;
+use anyhow::Context;
+use hacluster_conf::model::{Config, Scripts, Tracker, TrackerId, TrackerKind};
+use hacluster_core::track::Weight;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::thread::JoinHandle;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+/// Threads that wait for disks and user databases.
+const BLOCKING_MAX: usize = 16;
+
+/// Something of nix that tokio can wait for.
+struct Readable<T>(T);
+
+impl<T: AsFd> AsRawFd for Readable<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+/// Makes `inner` something that tokio waits for.
+#[expect(deprecated, reason = "what replaces it is unsafe to call, and a `Readable` owns its descriptor")]
+fn readable<T: AsFd>(inner: T) -> std::io::Result<AsyncFd<Readable<T>>> {
+    AsyncFd::new(Readable(inner))
+}
+
+/// What is to be watched, and for whom.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// By kind and name; only what somebody uses.
+    trackers: BTreeMap<TrackerId, Tracker>,
+    /// Per virtual router: what it uses, and how much each counts.
+    users: BTreeMap<Place, Vec<(TrackerId, Weight)>>,
+    /// How programs are run.
+    scripts: Scripts,
+}
+
+impl Settings {
+    /// Of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let defined: BTreeMap<&TrackerId, &Tracker> =
+            config.trackers.iter().map(|tracker| (&tracker.id, tracker)).collect();
+        let mut settings = Self { scripts: config.scripts.clone(), ..Self::default() };
+        for router in &config.routers {
+            let uses: Vec<_> = router
+                .tracked
+                .iter()
+                .filter_map(|used| {
+                    let tracker = *defined.get(&used.tracker)?;
+                    Some((used.tracker.clone(), used.weight.unwrap_or(tracker.weight)))
+                })
+                .collect();
+            for (id, _) in &uses {
+                settings.trackers.extend(defined.get(id).map(|tracker| (id.clone(), (*tracker).clone())));
+            }
+            if !uses.is_empty() {
+                let place = Place { interface: router.interface.clone(), vrid: router.vrid };
+                settings.users.insert(place, uses);
+            }
+        }
+        settings
+    }
+
+    /// Whether the router there must not start before it is known what is tracked.
+    pub fn waits(&self, place: &Place) -> bool {
+        self.users.get(place).is_some_and(|uses| uses.iter().any(|(_, weight)| weight.points == 0))
+    }
+
+    /// Whether nothing is watched.
+    pub fn is_empty(&self) -> bool {
+        self.trackers.is_empty()
+    }
+
+    /// Whether anything needs a program to be run.
+    fn runs_programs(&self) -> bool {
+        self.trackers.keys().any(|id| id.kind == TrackerKind::Script)
+    }
+}
+
+/// The watching thread.
+#[derive(Debug)]
+pub struct Watch {
+    settings: mpsc::Sender<Settings>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Begins to watch what `settings` name.
+    ///
+    /// # Errors
+    /// When the kernel refuses the thread.
+    pub fn spawn(settings: Settings, commands: Sender<Command>, events: EventSender) -> anyhow::Result<Self> {
+        let (sender, receiver) = mpsc::channel(4);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_MAX)
+            .build();
+        let runtime = runtime.context("cannot start watching")?;
+        let thread = std::thread::Builder::new()
+            .name("hacluster-watch".into())
+            .spawn(move || {
+                runtime.block_on(desk::run(settings, receiver, commands, events));
+                // A disk that does not answer must not keep the agent from ending.
+                runtime.shutdown_background();
+            })
+            .context("cannot start the watching thread")?;
+        Ok(Self { settings: sender, thread })
+    }
+
+    /// Watches something else from now on. What did not change is not disturbed.
+    pub fn change(&self, settings: Settings) {
+        let _ = self.settings.blocking_send(settings);
+    }
+
+    /// Ends, with every program that runs.
+    pub fn stop(self) {
+        drop(self.settings);
+        let _ = self.thread.join();
+    }
+}

@@ -1,0 +1,30 @@
+//! Addresses that follow services: what agents track, on the wire and in their own words.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`sequences`] | 100 -> 80 -> 100 and their like, with a peer at 99: files, scripts, links, nginx |
+//! | [`scripts`] | faults and their end; scripts that hang, flood, change, lose their runner |
+//! | [`probes`] | processes, TCP and HTTP |
+//! | [`upsets`] | garbage, interfaces that come back, reloads |
+//!
+//! Needs the right to make network namespaces, and nginx for one trial; skipped by name without.
+
+mod probes;
+mod scripts;
+mod sequences;
+mod stage;
+mod upsets;
+
+use hacluster_tests::harness::Suite;
+
+/// Trials at a time: they wait for intervals, not for the processor.
+const AT_ONCE: usize = 8;
+
+fn main() {
+    let mut suite = Suite::enter();
+    sequences::trials(&mut suite); // the longest first
+    scripts::trials(&mut suite);
+    probes::trials(&mut suite);
+    upsets::trials(&mut suite);
+    suite.run_at_once(AT_ONCE)
+}

@@ -1,0 +1,98 @@
+//! What is looked at without a script: processes, connections, web servers.
+
+use super::stage::config;
+use anyhow::{Context, Result};
+use hacluster_lab::{Host, Lab};
+use hacluster_tests::harness::{Instance, Running, Suite, VIP, free, hold, pair};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    thread,
+};
+
+pub(crate) fn trials(suite: &mut Suite) {
+    suite.trial("a_tracked_process_that_ends_and_comes_back", process);
+    suite.trial("a_web_server_that_says_503", http);
+    suite.trial("a_port_that_nobody_listens_at", tcp);
+}
+
+fn process() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        // An argument that no other process has.
+        let time = format!("{}", 500_000 + std::process::id());
+        let sleeper = || {
+            let mut command = Command::new("sleep");
+            command.arg(&time);
+            left.spawn("sleep", command)
+        };
+        let first = sleeper()?;
+        let block = format!("vrrp_track_process service {{\n    process sleep {time}\n}}");
+        let instance = Instance::new(150).master().with("track_process {\n        service\n    }");
+        let agent = Running::start(left, config(&block, &instance))?;
+        hold(left, VIP)?;
+        first.kill()?;
+        agent.logged(&["Master -> Fault", "process service", "0 sleep run, at least 1 wanted"])?;
+        free(left, VIP)?;
+        let _second = sleeper()?;
+        hold(left, VIP)
+    })
+}
+
+/// Serves `status` on port 8080 of the host for ever.
+fn serve(host: &Host, status: Arc<AtomicU16>) -> Result<()> {
+    let listener = host.namespace().run(|| TcpListener::bind("127.0.0.1:8080").context("cannot listen"))?;
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 4096]);
+            let status = status.load(Ordering::Relaxed);
+            let _ = write!(stream, "HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    Ok(())
+}
+
+/// Starts an agent with `tracker`, called `web`, laid over a keepalived.conf.
+fn start<'a>(host: &'a Host, tracker: &str) -> Result<Running<'a>> {
+    let toml = host.directory().join("agent.toml");
+    let text = format!(
+        "[[tracker]]\nname = \"web\"\n{tracker}\ninterval = 0.2\nfall = 2\n\
+         [[virtual_router]]\nname = \"VI_1\"\ntrack = [\"web\"]\n"
+    );
+    fs::write(&toml, text)?;
+    let toml = toml.display().to_string();
+    Running::start_with(host, Instance::new(150).master(), &["--agent-config", &toml])
+}
+
+fn http() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let status = Arc::new(AtomicU16::new(200));
+        serve(left, Arc::clone(&status))?;
+        let agent = start(left, "kind = \"http\"\nurl = \"http://127.0.0.1:8080/health\"")?;
+        hold(left, VIP)?;
+        status.store(503, Ordering::Relaxed);
+        agent.logged(&["Master -> Fault", "HTTP check web", "answers 503"])?;
+        free(left, VIP)?;
+        status.store(204, Ordering::Relaxed);
+        hold(left, VIP)
+    })
+}
+
+fn tcp() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let agent = start(left, "kind = \"tcp\"\naddress = \"127.0.0.1:8080\"")?;
+        agent.logged(&["Initialize -> Fault", "TCP check web", "refused"])?;
+        serve(left, Arc::new(AtomicU16::new(200)))?;
+        agent.logged(&["TCP check web is good", "takes connections"])?;
+        hold(left, VIP)
+    })
+}
