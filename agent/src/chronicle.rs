@@ -74,6 +74,10 @@ pub struct RouterView {
     pub held: Arc<Held>,
     /// What is tracked does this to it.
     pub tracked: Arc<Tracked>,
+    /// The sync group it belongs to.
+    pub group: Option<Arc<str>>,
+    /// What its last change of state says beyond its reason; see [`crate::event::explain`].
+    pub detail: Option<Arc<str>>,
 }
 
 impl RouterView {
@@ -150,7 +154,10 @@ impl Chronicle {
             self.history.pop_front();
         }
         self.history.push_back(record.clone());
-        let router = place.and_then(|place| self.routers.get_mut(&place));
+        let mut router = place.and_then(|place| self.routers.get_mut(&place));
+        if let (Some(view), What::Transition { detail, .. }) = (&mut router, &event.what) {
+            view.detail.clone_from(detail);
+        }
         if let (Some(view), Some((transition, _))) = (&router, record.transition)
             && view.state() != transition.to
         {
@@ -209,9 +216,22 @@ impl Chronicle {
                 view.tracked = tracked.clone();
                 return Some(Change::Router { record: None, router: Some(view.clone()) });
             }
+            (Fact::Group(group), _, Some(place)) => {
+                let view = self.routers.get_mut(&place)?;
+                if view.group == *group {
+                    return None;
+                }
+                view.group = group.clone();
+                return Some(Change::Router { record: None, router: Some(view.clone()) });
+            }
             (Fact::Trackers(views), ..) => self.trackers = views.clone(),
             (
-                Fact::Configured(_) | Fact::Removed | Fact::Standing(_) | Fact::Held(_) | Fact::Tracked(_),
+                Fact::Configured(_)
+                | Fact::Removed
+                | Fact::Standing(_)
+                | Fact::Held(_)
+                | Fact::Tracked(_)
+                | Fact::Group(_),
                 ..,
             ) => return None,
         }
@@ -229,6 +249,8 @@ impl Chronicle {
             held: held.map(|before| before.held.clone()).unwrap_or_default(),
             since: before.as_ref().map_or(now.wall, |before| before.since),
             tracked: before.as_ref().map(|before| before.tracked.clone()).unwrap_or_default(),
+            group: before.as_ref().and_then(|before| before.group.clone()),
+            detail: before.as_ref().and_then(|before| before.detail.clone()),
             standing: before.and_then(|before| before.standing),
         };
         self.routers.insert(place, view);

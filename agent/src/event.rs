@@ -3,7 +3,7 @@
 
 use crate::fact::Fact;
 use crate::mailbox::Sender;
-use hacluster_core::machine::{Fault, Note, Reason, Transition};
+use hacluster_core::machine::{Fault, Note, Reason, StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::Discard;
 use hacluster_core::time::Instant;
@@ -56,10 +56,13 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A reason in words. The core knows that something tracked failed; `detail` is what and how.
+/// A reason in words. The core knows that something tracked failed, or another member of the sync
+/// group; `detail` is what and how.
 pub fn explain(reason: &Reason, detail: Option<&str>) -> String {
     match (reason, detail) {
-        (Reason::Fault(Fault::Tracked), Some(detail)) => detail.to_owned(),
+        (Reason::Fault(Fault::Tracked | Fault::Group) | Reason::GroupYielded, Some(detail)) => {
+            detail.to_owned()
+        }
         _ => reason.to_string(),
     }
 }
@@ -102,8 +105,21 @@ pub enum What {
         transition: Transition,
         /// The priority in force.
         priority: Priority,
-        /// Which tracker failed, and how.
+        /// Which tracker, or which other member of the sync group, failed, and how.
         detail: Option<Arc<str>>,
+    },
+    /// The state of a sync group changed.
+    Group {
+        /// Its name.
+        name: Arc<str>,
+        /// The state left.
+        from: StateKind,
+        /// The state entered.
+        to: StateKind,
+        /// That of the member it came from.
+        priority: Priority,
+        /// Which member, and why.
+        reason: Arc<str>,
     },
     /// Something odd that changed nothing.
     Note(Note),
@@ -243,10 +259,11 @@ pub enum InterfaceState {
 impl What {
     /// How much it matters.
     pub fn level(&self) -> Level {
-        use hacluster_core::machine::StateKind;
         match self {
             Self::Transition { transition, .. } if transition.to == StateKind::Fault => Level::Warning,
+            Self::Group { to: StateKind::Fault, .. } => Level::Warning,
             Self::Transition { .. }
+            | Self::Group { .. }
             | Self::Adopted { .. }
             | Self::Cleaned { .. }
             | Self::Reload(_)
@@ -282,6 +299,9 @@ impl fmt::Display for What {
         match self {
             Self::Transition { transition: Transition { from, to, reason }, priority, detail } => {
                 write!(f, "{from} -> {to}, priority {priority}: {}", explain(reason, detail.as_deref()))
+            }
+            Self::Group { name, from, to, priority: _, reason } => {
+                write!(f, "sync group {name}: {from} -> {to}: {reason}")
             }
             Self::Note(note) => fmt_note(note, f),
             Self::Discarded { sender, why, count } => {
@@ -321,18 +341,7 @@ impl fmt::Display for What {
             Self::Cleaned { address, count } => {
                 write!(f, "{count} stale address(es) removed (first {address})")
             }
-            Self::Interface { name, now } => match now {
-                InterfaceState::Missing => write!(f, "interface {name} does not exist; waiting for it"),
-                InterfaceState::Down => write!(f, "interface {name} is down or has no carrier"),
-                InterfaceState::Up(Some(source)) => {
-                    write!(f, "interface {name} is up, adverts leave from {source}")
-                }
-                InterfaceState::Up(None) => write!(
-                    f,
-                    "interface {name} is up but has no IPv4 address of its own to send from; \
-                     add one that is not virtual, or set mcast_src_ip"
-                ),
-            },
+            Self::Interface { name, now } => fmt_interface(name, *now, f),
             Self::Trouble { error } => error.fmt(f),
             Self::Api(text)
             | Self::ApiTrouble(text)
@@ -355,6 +364,19 @@ fn fmt_tracker(name: &str, reading: Reading, why: &str, f: &mut fmt::Formatter<'
         Reading::Good => write!(f, "{name} is good: {why}"),
         Reading::Bad => write!(f, "{name} failed: {why}"),
         Reading::Number(_) | Reading::Unknown => write!(f, "{name}: {why}"),
+    }
+}
+
+fn fmt_interface(name: &str, now: InterfaceState, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match now {
+        InterfaceState::Missing => write!(f, "interface {name} does not exist; waiting for it"),
+        InterfaceState::Down => write!(f, "interface {name} is down or has no carrier"),
+        InterfaceState::Up(Some(source)) => write!(f, "interface {name} is up, adverts leave from {source}"),
+        InterfaceState::Up(None) => write!(
+            f,
+            "interface {name} is up but has no IPv4 address of its own to send from; \
+             add one that is not virtual, or set mcast_src_ip"
+        ),
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Fact {
     Held(Held),
     /// What is tracked does this to it; told by the protocol thread.
     Tracked(Arc<Tracked>),
+    /// The sync group it belongs to; told by the protocol thread.
+    Group(Option<Arc<str>>),
     /// Everything that is watched on this node.
     Trackers(Arc<[View]>),
     /// It exists no more.

@@ -12,7 +12,7 @@ use crate::fact::Fact;
 use crate::in_force::{self, DiskCheck, InForce};
 use crate::kernel::{self, FilterSettings, Fixed, Leftover, Order, RouterId};
 use crate::mailbox::{Receiver, Sender, mailbox};
-use crate::protocol::{self, Command, Ended, Queues};
+use crate::protocol::{self, Command, Ended, GroupDefinition, Queues};
 use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
 use crate::rundir::{self, RunDir};
 use crate::teller::Teller;
@@ -20,7 +20,7 @@ use crate::watch::{self, Watch};
 use anyhow::{Context, bail};
 use hacluster_conf::diag::{Diagnostic, Severity};
 use hacluster_conf::diff::{Change, Effect, diff};
-use hacluster_conf::model::{Config, VirtualRouter};
+use hacluster_conf::model::{Config, SyncGroup, VirtualRouter};
 use hacluster_conf::{Loaded, render};
 use hacluster_core::time::{Duration, Instant};
 use hacluster_net::poll::{Waiter, Wake};
@@ -213,10 +213,22 @@ impl Supervisor {
         self.record_tables();
         self.watched = watch::Settings::of(&self.in_force.loaded.config);
         self.watch();
+        self.group();
         for router in routers {
             self.add(router);
         }
         true
+    }
+
+    /// Tells which virtual routers change state together.
+    fn group(&self) {
+        let Config { groups, routers, .. } = &self.in_force.loaded.config;
+        let of = |name: &String| routers.iter().find(|router| router.name == *name).map(place);
+        let definition = |group: &SyncGroup| GroupDefinition {
+            name: group.name.as_str().into(),
+            members: group.members.iter().filter_map(of).collect(),
+        };
+        self.commands.send_patiently(Command::Groups(groups.iter().map(definition).collect()));
     }
 
     fn add(&mut self, router: VirtualRouter) {
@@ -316,9 +328,12 @@ impl Supervisor {
         if changes.is_empty() {
             self.tell(What::Reload("nothing changed".to_owned()));
         }
-        for change in changes {
-            self.apply(change);
-        }
+        // Whoever goes leaves its group behind; whoever comes belongs to it from the beginning.
+        let (gone, others): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| matches!(change, Change::Remove(_)));
+        gone.into_iter().for_each(|change| self.apply(change));
+        self.group();
+        others.into_iter().for_each(|change| self.apply(change));
         if takeover_changed {
             self.refresh_all();
         }

@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_macros))]
 extern crate alloc;
 
+pub mod group;
 pub mod interval;
 pub mod machine;
 pub mod priority;

@@ -18,6 +18,7 @@ use std::time::SystemTime;
 
 pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
     let standing = view.standing.as_ref();
+    let detail = view.detail.as_deref().or(view.tracked.fault.as_deref());
     let master = standing.and_then(|standing| standing.master);
     v1::VirtualRouter {
         name: view.identity.name.clone(),
@@ -25,8 +26,7 @@ pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
         interface: view.identity.interface.clone(),
         state: state(view.state()).into(),
         since: Some(view.since.into()),
-        last_transition: standing
-            .and_then(|standing| last_transition(standing, view.since, view.tracked.fault.as_deref())),
+        last_transition: standing.and_then(|standing| last_transition(standing, view.since, detail)),
         priority_base: view.setup.priority.get().into(),
         priority_effective: standing.map_or(view.setup.priority, |standing| standing.priority).get().into(),
         faults: standing
@@ -56,6 +56,7 @@ pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
             .filtered
             .map(|reason| v1::PacketFilter { reason: reason.to_owned(), missing: view.held.served }),
         routes: routes(view),
+        sync_group: view.group.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
@@ -225,6 +226,7 @@ fn reason(of: &machine::Reason) -> v1::ReasonKind {
         Reason::Stopped => v1::ReasonKind::Stopped,
         Reason::Yielded(_) => v1::ReasonKind::Yielded,
         Reason::GaveAway(_) => v1::ReasonKind::GaveAway,
+        Reason::GroupYielded => v1::ReasonKind::GroupYielded,
         Reason::ResignedOnRequest => v1::ReasonKind::ResignedOnRequest,
         Reason::TookOver(TakeoverCause::Silence | TakeoverCause::MasterSilent(_)) => v1::ReasonKind::Silence,
         Reason::TookOver(TakeoverCause::Resigned(_)) => v1::ReasonKind::Resigned,

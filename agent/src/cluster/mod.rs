@@ -14,6 +14,7 @@
 //! for it goes away. No lock is shared with the protocol thread.
 
 pub mod find;
+mod groups;
 pub mod holds;
 pub mod judge;
 pub mod known;

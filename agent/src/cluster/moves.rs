@@ -10,6 +10,7 @@
 //!
 //! What does not work is taken back: B steps back, A goes on and holds nothing.
 
+use super::groups::along;
 use super::holds::{Hold, HoldKind};
 use super::judge::{self, all_against, best_first, objection};
 use super::moments::{TookOver, not_before};
@@ -156,8 +157,11 @@ impl Cluster {
         if wish.dry_run {
             let then = self.aftermath(name, &best.node, after, wish.hold_for);
             let text = format!(
-                "{name} would move from {own} (priority {}) to {} (priority {}), without a gap{then}",
-                ours.now.priority_effective, best.node, best.priority
+                "{name}{} would move from {own} (priority {}) to {} (priority {}), without a gap{then}",
+                along(&ours.now),
+                ours.now.priority_effective,
+                best.node,
+                best.priority
             );
             return course.end(Outcome::WouldMove, text);
         }
@@ -172,7 +176,8 @@ impl Cluster {
                     let hold = self.0.store.kept().of(&ours.place).hold;
                     course.answer.hold = hold.as_ref().map(Into::into);
                     let then = self.aftermath(name, &candidate.node, after, wish.hold_for);
-                    let text = format!("{name} moved from {own} to {}{then}", candidate.node);
+                    let with = along(&ours.now);
+                    let text = format!("{name}{with} moved from {own} to {}{then}", candidate.node);
                     return course.end(Outcome::Moved, text);
                 }
                 Attempt::Declined(declined) => {

@@ -1,12 +1,13 @@
 //! A master that goes, or fell ill, tells the best backup instead of letting it wait for silence.
 
+use super::groups::one_per_group;
 use super::judge::{Question, best_first, candidate, objections};
 use super::known::key_of;
 use super::moves::{After, Wish};
 use super::peers::{bounded, words};
 use super::plan::PeerView;
 use super::{Cluster, Ground, Ours, Place};
-use hacluster_proto::v1::{self, MoveOutcome as Outcome};
+use hacluster_proto::v1::{self, MoveOutcome as Outcome, ObjectionKind};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ impl Cluster {
                 Ok(answer) if answer.rules => {
                     return self.say(Some(&ours.identity), false, format!("told {node}, which took over"));
                 }
+                // Taken over as a member of a sync group, with another one.
+                Ok(answer) if rules_already(&answer) => return,
                 Ok(answer) => {
                     let why = answer.candidate.unwrap_or_default().objections;
                     let why = why.first().map_or("no reason given", |first| first.text.as_str());
@@ -89,7 +92,7 @@ impl Cluster {
         self.0.store.kept().leaving.extend(ruled.iter().map(|ours| ours.place.clone()));
         self.tell_orders();
         let mut moving = tokio::task::JoinSet::new();
-        for ours in ruled {
+        for ours in one_per_group(ruled).0 {
             // No time to ask who could: whoever is asked to take over says whether it can.
             let candidates = self.known_candidates(&ours);
             if candidates.is_empty() {
@@ -109,4 +112,9 @@ impl Cluster {
 /// Whether it rules here and could rule elsewhere.
 fn may_go(ours: &v1::VirtualRouter) -> bool {
     ours.state() == v1::State::Master && !super::judge::owns(ours)
+}
+
+fn rules_already(answer: &v1::TakeOverResponse) -> bool {
+    let objections = answer.candidate.iter().flat_map(|candidate| &candidate.objections);
+    objections.into_iter().any(|objection| objection.kind() == ObjectionKind::RulesAlready)
 }

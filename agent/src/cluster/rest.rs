@@ -1,5 +1,6 @@
 //! Drain and pause: what concerns the whole node.
 
+use super::groups::{one_per_group, went_along};
 use super::holds::{Hold, HoldKind};
 use super::moves::{After, Wish};
 use super::{Cluster, Ours};
@@ -56,6 +57,7 @@ impl Cluster {
     /// Moves each of `ruled` to its best peer, else to whoever takes it; all at the same time.
     async fn away(&self, ruled: Vec<Ours>, wish: &Wish) -> Vec<v1::Move> {
         let mut moving = tokio::task::JoinSet::new();
+        let (ruled, along) = one_per_group(ruled);
         for ours in ruled {
             let (cluster, wish) = (self.clone(), wish.clone());
             moving.spawn(async move {
@@ -70,6 +72,12 @@ impl Cluster {
             });
         }
         let mut moves = moving.join_all().await;
+        for ours in along {
+            let group = &ours.now.sync_group;
+            let leads = moves.iter().find(|one| self.group_of(&one.router).as_ref() == Some(group));
+            let answer = leads.map(|answer| went_along(&ours, answer));
+            moves.extend(answer);
+        }
         moves.sort_by(|one, other| one.router.cmp(&other.router));
         moves
     }
@@ -124,6 +132,11 @@ impl Cluster {
             format!("{own} takes over again what its priority gives it")
         };
         NodeOutcome { moves: Vec::new(), hold: Some(before), text }
+    }
+
+    fn group_of(&self, router: &str) -> Option<String> {
+        let found = self.all().into_iter().find(|ours| ours.now.name == router)?;
+        Some(found.now.sync_group)
     }
 
     fn node_hold(&self, kind: HoldKind, wish: &Wish) -> Hold {

@@ -5,6 +5,7 @@
 //! carry a [`Ticket`]: exactly one [`Notice::Answer`](super::Notice::Answer) comes back for each,
 //! unless the queue of notices is full. Whoever waits for one needs a limit of its own.
 
+use super::groups::GroupDefinition;
 use crate::event::Place;
 use crate::kernel::RouterId;
 use crate::orders::Orders;
@@ -49,6 +50,9 @@ pub enum Command {
         /// Which one.
         id: RouterId,
     },
+    /// These sync groups are in force, and no others. A member that does not run yet belongs to its
+    /// group from its first moment on: so before [`Command::Add`].
+    Groups(Vec<GroupDefinition>),
     /// What is tracked does this to it now, whole; it counts for a router that comes there later, too.
     /// Nothing answers.
     Tracked {

@@ -1,5 +1,6 @@
 //! The protocol thread's loop.
 
+use super::groups::Companies;
 use super::outbox::Outbox;
 use super::port::Port;
 use super::router::Router;
@@ -38,6 +39,8 @@ pub(super) struct Engine {
     /// Hears the knock alone, while packets gather.
     knocks: Waiter,
     pub(super) routers: BTreeMap<RouterId, Router>,
+    /// Sync groups.
+    pub(super) groups: Companies,
     /// Every interface that was reported.
     pub(super) links: Links,
     /// What the watching thread said last, also of places where no router runs yet, or for a moment.
@@ -73,6 +76,7 @@ impl Engine {
             waiter,
             knocks,
             routers: BTreeMap::new(),
+            groups: Companies::default(),
             links: Links::new(),
             told: BTreeMap::new(),
             ports: Vec::new(),
@@ -115,7 +119,7 @@ impl Engine {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.schedule.next().into_iter().chain(self.stop_by).min()
+        self.schedule.next().into_iter().chain(self.stop_by).chain(self.groups.deadline()).min()
     }
 
     fn round(&mut self) {
@@ -217,6 +221,7 @@ impl Engine {
     // ---- timers -------------------------------------------------------------------------------
 
     fn serve_deadlines(&mut self) {
+        self.serve_groups();
         let mut due = self.schedule.due(clock::now());
         if due.is_empty() {
             return;
@@ -224,7 +229,8 @@ impl Engine {
         // An advert that is already here must not lose against a timer that is served earlier.
         let mut ports: Vec<usize> = due
             .iter()
-            .filter_map(|id| self.routers.get(id))
+            .flat_map(|id| std::iter::once(*id).chain(self.companions(*id)))
+            .filter_map(|id| self.routers.get(&id))
             .filter(|router| router.machine.state().kind() == StateKind::Backup)
             .map(|router| router.port)
             .collect();
@@ -243,7 +249,13 @@ impl Engine {
 
     // ---- the machine --------------------------------------------------------------------------
 
+    /// Feeds a router, and draws the conclusions for its sync group.
     pub(super) fn feed(&mut self, id: RouterId, now: Instant, input: Input) {
+        self.feed_alone(id, now, input);
+        self.settle_group_of(id);
+    }
+
+    pub(super) fn feed_alone(&mut self, id: RouterId, now: Instant, input: Input) {
         let Some(router) = self.routers.get_mut(&id) else { return };
         router.machine.handle(now, input);
         while let Some(action) = router.machine.poll_action() {

@@ -14,6 +14,7 @@
 
 mod command;
 mod engine;
+mod groups;
 mod notice;
 mod outbox;
 mod port;
@@ -24,6 +25,7 @@ mod takeover;
 mod tracking;
 
 pub use command::{Command, Ticket};
+pub use groups::GroupDefinition;
 pub use notice::{Answer, Notice, Refusal};
 
 use crate::event::EventSender;

@@ -90,7 +90,7 @@ impl fmt::Display for Refusal {
                  Look whether the host is overloaded, then try again",
             ),
             Self::Owner => f.write_str(
-                "it owns its addresses (priority 255) and rules whenever it lives; \
+                "it, or a member of its sync group, owns its addresses (priority 255) and rules whenever it lives; \
                  to move it, give it a priority below 255",
             ),
         }

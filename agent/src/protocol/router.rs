@@ -8,7 +8,7 @@ use crate::orders::Orders;
 use crate::tally::Tally;
 use crate::translate;
 use hacluster_conf::model::VirtualRouter;
-use hacluster_core::machine::{Machine, Note, Parameters, State, StateKind, Transition};
+use hacluster_core::machine::{Fault, Machine, Note, Parameters, Reason, State, StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::{Discard, DiscardKind, Expectation};
 use hacluster_core::time::{Duration, Instant};
@@ -34,6 +34,12 @@ pub(super) struct Router {
     pub(super) orders: Orders,
     pub(super) machine: Machine,
     pub(super) watched: Watched,
+    /// Place of its sync group among the engine's.
+    pub(super) group: Option<usize>,
+    /// That group's name, as told.
+    pub(super) group_name: Option<Arc<str>>,
+    /// What last happened to another member of it and concerns this one.
+    pub(super) companion: Option<Arc<str>>,
     pub(super) expected: Expectation,
     pub(super) template: Template,
     /// The kernel thread knows its addresses: whether some were in place.
@@ -102,6 +108,9 @@ impl Router {
             fast_takeover,
             orders,
             watched: Watched::new(waits),
+            group: None,
+            group_name: None,
+            companion: None,
             adopts: None,
             started: false,
             claim: 0,
@@ -208,14 +217,27 @@ impl Router {
         if transition.to == StateKind::Master {
             self.tally.became_master.add_one();
         }
-        let detail = self.watched.fault();
+        let detail = match transition.reason {
+            Reason::Fault(Fault::Group) | Reason::GroupYielded => self.companion.clone(),
+            _ => self.watched.fault(),
+        };
         self.tell(events, What::Transition { transition, priority, detail });
+    }
+
+    /// The latest change.
+    pub(super) fn last_transition(&self) -> Option<Transition> {
+        self.last.map(|(transition, _)| transition)
     }
 
     /// The notice of a change just made.
     pub(super) fn notice(&self, at: Instant, transition: Transition) -> Notice {
         let (router, priority) = (self.identity.clone(), self.machine.priority());
         Notice::Transition { router, transition, priority, source: self.source, at }
+    }
+
+    /// It rules whenever it lives.
+    pub(super) fn is_owner(&self) -> bool {
+        self.machine.parameters().priority.is_owner()
     }
 
     /// The lead it rules with.
@@ -247,6 +269,7 @@ impl Router {
         let setup = Setup::of(&self.configured, self.tally.clone());
         self.tell(events, Fact::Configured(Arc::new(setup)));
         self.tell(events, self.watched.fact());
+        self.tell(events, Fact::Group(self.group_name.clone()));
         self.told = None;
         self.tell_standing(now, events);
     }

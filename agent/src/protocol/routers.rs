@@ -5,7 +5,7 @@ use super::Command;
 use super::engine::{Engine, FIRST_PORT};
 use super::port::Port;
 use super::router::{Router, source_of};
-use crate::event::Event;
+use crate::event::{Event, Place};
 use crate::fact::Fact;
 use crate::kernel::{Definition, InterfaceNow, Order, Report, RouterId};
 use crate::orders::Orders;
@@ -28,6 +28,7 @@ impl Engine {
                 self.change(id, *router, fast_takeover, orders);
             }
             Command::Remove { id } => self.remove(id),
+            Command::Groups(definitions) => self.define_groups(definitions),
             Command::Tracked { place, tracked } => self.tracked(place, tracked),
             Command::Orders { place, orders } => self.order(&place, orders),
             Command::TakeOver { place, from, lead, ticket } => self.take_over(&place, from, lead, ticket),
@@ -74,6 +75,7 @@ impl Engine {
         let attached = port.attach(configured.vrid, id, configured.mcast_group);
         let interface_source = port.now.and_then(|now| now.source);
         let source = source_of(&configured, interface_source);
+        let place = Place { interface: configured.interface.clone(), vrid: configured.vrid };
         let mut router = Router::new(number, configured, fast_takeover, orders, waits, source);
         router.watched.know(self.told.get(&router.identity.place()));
         let definition = definition(id, &router);
@@ -84,6 +86,7 @@ impl Engine {
             self.feed(id, clock::now(), Input::Lead(Some(lead)));
         }
         self.or_trouble(attached);
+        self.regroup_at(&place);
     }
 
     fn change(&mut self, id: RouterId, configured: VirtualRouter, fast_takeover: bool, orders: Orders) {
@@ -114,6 +117,7 @@ impl Engine {
             self.close_port(router.port);
         }
         self.or_trouble(detached);
+        self.regroup_at(&router.identity.place());
     }
 
     pub(super) fn report(&mut self, report: Report) {

@@ -13,6 +13,7 @@
 use super::command::Ticket;
 use super::engine::Engine;
 use super::notice::{Answer, Notice, Refusal};
+use super::router::Router;
 use crate::event::Place;
 use crate::kernel::RouterId;
 use crate::orders::Orders;
@@ -77,8 +78,9 @@ impl Engine {
     fn router_in(&self, place: &Place, wanted: StateKind) -> Result<RouterId, Refusal> {
         let id = self.router_at(place)?;
         let machine = &self.routers.get(&id).ok_or(Refusal::UnknownRouter)?.machine;
+        let owns = |id: &RouterId| self.routers.get(id).is_some_and(Router::is_owner);
         match machine.state().kind() {
-            _ if machine.parameters().priority.is_owner() => Err(Refusal::Owner),
+            _ if owns(&id) || self.companions(id).iter().any(owns) => Err(Refusal::Owner),
             state if state == wanted => Ok(id),
             StateKind::Fault => Err(Refusal::Fault(machine.faults().first().unwrap_or(Fault::Interface))),
             state if wanted == StateKind::Backup => Err(Refusal::NotBackup(state)),
@@ -107,6 +109,7 @@ impl Engine {
         self.hurry();
         self.takeovers.insert(id, Takeover::new(ticket, self.busy_until));
         self.feed(id, clock::now(), Input::TakeOver { from, lead });
+        self.take_over_with(id, lead);
     }
 
     pub(super) fn yield_to(&mut self, place: &Place, to: Option<Ipv4Addr>, ticket: Ticket) {
@@ -116,6 +119,9 @@ impl Engine {
         };
         if to.is_some() {
             self.hurry();
+        }
+        if let Ok(id) = found {
+            self.yield_with(id, to);
         }
         self.tell_machine(found, Input::YieldTo(to), ticket);
     }
@@ -129,6 +135,9 @@ impl Engine {
         let found = self.router_at(place);
         if let Some(router) = found.ok().and_then(|id| self.routers.get_mut(&id)) {
             router.orders.lead = lead;
+        }
+        if let (Ok(id), None) = (found, lead) {
+            self.end_lead_with(id);
         }
         self.tell_machine(found, Input::Lead(lead), ticket);
     }

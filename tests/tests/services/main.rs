@@ -5,10 +5,12 @@
 //! | [`sequences`] | 100 -> 80 -> 100 and their like, with a peer at 99: files, scripts, links, nginx |
 //! | [`scripts`] | faults and their end; scripts that hang, flood, change, lose their runner |
 //! | [`probes`] | processes, TCP and HTTP |
+//! | [`groups`] | sync groups: a pair of hosts on two networks |
 //! | [`upsets`] | garbage, interfaces that come back, reloads |
 //!
 //! Needs the right to make network namespaces, and nginx for one trial; skipped by name without.
 
+mod groups;
 mod probes;
 mod scripts;
 mod sequences;
@@ -25,6 +27,7 @@ fn main() {
     sequences::trials(&mut suite); // the longest first
     scripts::trials(&mut suite);
     probes::trials(&mut suite);
+    groups::trials(&mut suite);
     upsets::trials(&mut suite);
     suite.run_at_once(AT_ONCE)
 }

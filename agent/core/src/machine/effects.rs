@@ -65,7 +65,7 @@ pub const fn last_word(event: Event) -> LastWord {
         | Event::HeardOwnAddress
         | Event::HeardLower
         | Event::HeardResign => LastWord::Advertise,
-        Event::Resign => LastWord::Resign,
+        Event::Resign | Event::GroupYields => LastWord::Resign,
         Event::HeardSuccessor
         | Event::Claimed
         | Event::Start

@@ -33,6 +33,10 @@ pub const YIELD_TO_MAX: Duration = Duration::from_millis(5_000);
 /// What the former master said before it heard us is under way at most this long.
 pub const FORMER_MAX: Duration = Duration::from_millis(500);
 
+/// In [`Input::YieldTo`](super::Input::YieldTo): whoever speaks. A sync group yields to one node, whose
+/// address is known on one of its networks only.
+pub const ANYBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+
 /// The former master answers requests for the MAC until it has let go: announce again by then.
 pub const CONFIRM_AFTER: Duration = Duration::from_millis(100);
 
@@ -45,6 +49,8 @@ pub struct Preparing {
     pub lead: Option<Priority>,
     /// Given up then.
     pub until: Instant,
+    /// The addresses are in place; in a sync group they may not be yet for the other members.
+    pub claimed: bool,
 }
 
 /// What a master has to do with handovers.
@@ -71,7 +77,8 @@ impl Machine {
         if owner || backup.preparing.is_some() {
             return;
         }
-        backup.preparing = Some(Preparing { from, lead: rightful(lead), until: now + PREPARING_MAX });
+        backup.preparing =
+            Some(Preparing { from, lead: rightful(lead), until: now + PREPARING_MAX, claimed: false });
         backup.adopted = false; // no longer a predecessor's: ours, until this is decided
         self.actions.push_back(Action::Claim { rounds: 1 });
     }
@@ -85,6 +92,15 @@ impl Machine {
 
     /// The addresses are in place. Only a backup that prepares makes something of it.
     pub(super) fn claimed(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Backup(Backup { preparing: Some(preparing), .. }) if self.bound => {
+                preparing.claimed = true
+            }
+            State::Initialize | State::Backup(_) | State::Master(_) | State::Fault => self.rule_as_asked(now),
+        }
+    }
+
+    pub(super) fn rule_as_asked(&mut self, now: Instant) {
         let Some(Preparing { from, lead, .. }) = self.preparing() else { return };
         self.lead = lead;
         self.apply(now, Event::Claimed, Reason::TookOver(TakeoverCause::HandedOver(from)));
@@ -172,7 +188,7 @@ impl Machine {
             return None;
         }
         let speaks = |part: Option<(Ipv4Addr, Instant)>| {
-            part.is_some_and(|(node, until)| node == heard.sender && now < until)
+            part.is_some_and(|(node, until)| (node == heard.sender || node == ANYBODY) && now < until)
         };
         if speaks(master.handover.yield_to) && !self.parameters.priority.is_owner() {
             Some(Event::HeardSuccessor)

@@ -53,6 +53,16 @@ pub enum Input {
     /// As master, advertise at least this priority, 1 to 254 (anything else means `None`). Ends by
     /// itself when the router stops ruling or, as backup, hears another master.
     Lead(Option<Priority>),
+    /// It belongs to a sync group from now on, or to none: a member that could rule stands by until
+    /// [`Input::GroupRules`]. See [`crate::group`].
+    Bind(bool),
+    /// Every member of its sync group could rule: so rule. Ignored by a member that cannot.
+    GroupRules,
+    /// Another member of its sync group gave way. Ignored unless master.
+    GroupYields,
+    /// The master of another member of its sync group said that it leaves: do not wait for more than
+    /// one advert of this one's. Ignored unless it waits for the adverts of a master.
+    GroupHastens,
 }
 
 /// What a router was told to be. Everything here can change while it runs.

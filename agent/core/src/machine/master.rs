@@ -71,6 +71,15 @@ impl Machine {
         self.actions.push_back(Action::Advertise(priority));
     }
 
+    /// Another master says that it leaves. It may have answered requests for the MAC until now.
+    pub(super) fn answer_farewell(&mut self, now: Instant) {
+        let owed = self.actions.len();
+        self.advertise_now(now);
+        if self.actions.len() > owed {
+            self.actions.push_back(Action::Announce { rounds: self.parameters.announce.lower_prio_rounds });
+        }
+    }
+
     /// A rival speaks: clients may have learned its MAC, so answer and announce, now and again
     /// when it has had time to let go.
     pub(super) fn insist(&mut self, now: Instant, heard: Heard) {

@@ -28,10 +28,12 @@
 //!
 //! What happens is decided in two tables without wildcard: [`transition::transition`] says where
 //! to go, [`effects::effects`] what is owed for going there. A move between two nodes that agree on
-//! it is described in [`handover`].
+//! it is described in [`handover`]; a member of a sync group asks its [`group`](crate::group) before it
+//! rules.
 
 mod action;
 mod backup;
+mod bound;
 pub mod effects;
 pub mod handover;
 mod input;
@@ -41,7 +43,7 @@ mod state;
 pub mod transition;
 
 pub use action::{Action, Note, Transition};
-pub use handover::{Handover, Preparing, YIELD_TO_MAX};
+pub use handover::{ANYBODY, Handover, Preparing, YIELD_TO_MAX};
 pub use input::{Announce, Input, Parameters, Preemption};
 pub use reason::{Fault, Faults, Reason, TakeoverCause};
 pub use state::{State, StateKind};
@@ -66,6 +68,8 @@ pub struct Machine {
     state: State,
     /// As master we advertise this if it is more than our priority.
     lead: Option<Priority>,
+    /// Member of a sync group: rules only when the group does.
+    bound: bool,
     actions: VecDeque<Action>,
 }
 
@@ -73,7 +77,8 @@ impl Machine {
     /// A router in Initialize. `source` is the address its adverts come from.
     pub fn new(parameters: Parameters, source: Ipv4Addr) -> Self {
         let faults = Faults::default();
-        Self { parameters, source, faults, state: State::Initialize, lead: None, actions: VecDeque::new() }
+        let (state, actions) = (State::Initialize, VecDeque::new());
+        Self { parameters, source, faults, state, lead: None, bound: false, actions }
     }
 
     /// Where the router stands, with its deadlines.
@@ -84,6 +89,11 @@ impl Machine {
     /// What it was told to be.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// The address its adverts come from.
+    pub fn source(&self) -> Ipv4Addr {
+        self.source
     }
 
     /// Everything that keeps it in Fault.
@@ -130,11 +140,16 @@ impl Machine {
             Input::YieldTo(successor) => self.yield_to(now, successor),
             Input::Resign => self.resign(now),
             Input::Lead(lead) => self.change_lead(now, lead),
+            Input::Bind(bound) => self.bind(now, bound),
+            Input::GroupRules => self.rule_with_group(now),
+            Input::GroupYields => self.apply(now, Event::GroupYields, Reason::GroupYielded),
+            Input::GroupHastens => self.hasten(now),
         }
     }
 
     fn start(&mut self, now: Instant, adopt: bool) {
-        let event = if self.parameters.priority.is_owner() { Event::StartOwner } else { Event::Start };
+        let owner = self.parameters.priority.is_owner() && !self.bound;
+        let event = if owner { Event::StartOwner } else { Event::Start };
         let first = matches!(self.state, State::Initialize);
         if first && !self.faults.is_empty() {
             let fault = self.faults.first().unwrap_or(Fault::Interface);
@@ -154,6 +169,7 @@ impl Machine {
         match &self.state {
             State::Initialize | State::Fault => {}
             State::Backup(backup) => match backup.expired(now) {
+                Some(_) if self.bound => self.stand_by(now),
                 Some(cause) => self.master_down(now, cause),
                 None => self.give_up_late_takeover(now),
             },
@@ -282,7 +298,7 @@ impl Machine {
                 self.consider_takeover(now, heard);
             }
             (Response::Insist, Some(heard)) => self.insist(now, heard),
-            (Response::AdvertiseNow, Some(_)) => self.advertise_now(now),
+            (Response::AdvertiseNow, Some(_)) => self.answer_farewell(now),
             (Response::WarnDuplicate, Some(heard)) => {
                 self.actions.push_back(Action::Note(Note::DuplicateAddress(heard.sender)));
                 self.follow(now, heard); // as a backup; a master stays what it is

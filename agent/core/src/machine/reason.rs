@@ -20,6 +20,8 @@ pub enum Reason {
     GaveAway(Heard),
     /// The router was told to leave it to others.
     ResignedOnRequest,
+    /// Another member of the sync group gave way.
+    GroupYielded,
     /// Nobody better is there.
     TookOver(TakeoverCause),
     /// Something the router needs is missing.
@@ -102,6 +104,12 @@ impl Faults {
         self.iter().next()
     }
 
+    /// All but `fault`.
+    pub fn without(mut self, fault: Fault) -> Self {
+        self.remove(fault);
+        self
+    }
+
     pub(super) fn insert(&mut self, fault: Fault) {
         self.0 |= 1 << fault as u8;
     }
@@ -152,6 +160,7 @@ impl fmt::Display for Reason {
                 write!(f, "handed over to {}, master with priority {}", heard.sender, heard.priority)
             }
             Self::ResignedOnRequest => f.write_str("resigned on request (priority 0)"),
+            Self::GroupYielded => f.write_str("another member of its sync group gave way (priority 0)"),
             Self::TookOver(cause) => cause.fmt(f),
             Self::Fault(fault) => fault.fmt(f),
             Self::Recovered(fault) => write!(f, "recovered, it was: {fault}"),

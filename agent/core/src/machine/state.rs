@@ -65,6 +65,8 @@ pub struct Backup {
     pub adopted: bool,
     /// A takeover on request is under way: the addresses are being claimed.
     pub preparing: Option<Preparing>,
+    /// As a member of a sync group: this `master_down` has come, and the others are waited for.
+    pub stands_by: Option<Instant>,
 }
 
 /// What a master owes at which time.
@@ -102,8 +104,9 @@ impl State {
         match self {
             Self::Initialize | Self::Fault => None,
             Self::Backup(backup) => {
-                let given_up = backup.preparing.map_or(backup.master_down, |preparing| preparing.until);
-                Some(backup.master_down.min(given_up))
+                let given_up = backup.preparing.map(|preparing| preparing.until);
+                let served = backup.stands_by == Some(backup.master_down);
+                Some(backup.master_down).filter(|_| !served).into_iter().chain(given_up).min()
             }
             Self::Master(master) => {
                 let burst = master.second_burst.map(|(at, _)| at);
@@ -127,6 +130,7 @@ impl Backup {
             preempt_after: None,
             adopted: false,
             preparing: None,
+            stands_by: None,
         }
     }
 }

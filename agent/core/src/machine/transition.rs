@@ -34,6 +34,8 @@ pub enum Event {
     Claimed,
     /// Leave it to others.
     Resign,
+    /// Another member of the sync group gave way.
+    GroupYields,
     /// Something needed is missing.
     FaultRaised,
     /// Everything needed is there again.
@@ -42,7 +44,7 @@ pub enum Event {
 
 impl Event {
     /// All of them, for the table's test.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Start,
         Self::StartOwner,
         Self::Stop,
@@ -56,6 +58,7 @@ impl Event {
         Self::HeardSuccessor,
         Self::Claimed,
         Self::Resign,
+        Self::GroupYields,
         Self::FaultRaised,
         Self::FaultCleared,
     ];
@@ -93,7 +96,7 @@ pub enum Response {
     ConsiderTakeover,
     /// Answer a rival: advertise at once and announce again.
     Insist,
-    /// Advertise at once and restart Adver_Timer.
+    /// Advertise at once, restart Adver_Timer and announce again.
     AdvertiseNow,
     /// Say that somebody uses our address.
     WarnDuplicate,
@@ -119,6 +122,7 @@ pub const fn transition(from: StateKind, event: Event) -> (StateKind, Response) 
         (Initialize, Event::HeardSuccessor) => (Initialize, Nothing),
         (Initialize, Event::Claimed) => (Initialize, Nothing),
         (Initialize, Event::Resign) => (Initialize, Nothing),
+        (Initialize, Event::GroupYields) => (Initialize, Nothing),
         (Initialize, Event::FaultRaised) => (Fault, Nothing),
         (Initialize, Event::FaultCleared) => (Initialize, Nothing),
 
@@ -135,6 +139,7 @@ pub const fn transition(from: StateKind, event: Event) -> (StateKind, Response) 
         (Backup, Event::HeardSuccessor) => (Backup, Follow),
         (Backup, Event::Claimed) => (Master, Nothing),
         (Backup, Event::Resign) => (Backup, Nothing),
+        (Backup, Event::GroupYields) => (Backup, Nothing),
         (Backup, Event::FaultRaised) => (Fault, Nothing),
         (Backup, Event::FaultCleared) => (Backup, Nothing),
 
@@ -151,6 +156,7 @@ pub const fn transition(from: StateKind, event: Event) -> (StateKind, Response) 
         (Master, Event::HeardSuccessor) => (Backup, Follow),
         (Master, Event::Claimed) => (Master, Nothing),
         (Master, Event::Resign) => (Backup, Nothing),
+        (Master, Event::GroupYields) => (Backup, Nothing),
         (Master, Event::FaultRaised) => (Fault, Nothing),
         (Master, Event::FaultCleared) => (Master, Nothing),
 
@@ -167,6 +173,7 @@ pub const fn transition(from: StateKind, event: Event) -> (StateKind, Response) 
         (Fault, Event::HeardSuccessor) => (Fault, Nothing),
         (Fault, Event::Claimed) => (Fault, Nothing),
         (Fault, Event::Resign) => (Fault, Nothing),
+        (Fault, Event::GroupYields) => (Fault, Nothing),
         (Fault, Event::FaultRaised) => (Fault, Nothing),
         (Fault, Event::FaultCleared) => (Backup, Nothing),
     }

@@ -1,0 +1,171 @@
+//! Groups in the engine without sockets: who belongs where, and what is told of it.
+
+use super::*;
+use crate::kernel::Report;
+use crate::mailbox::{Receiver, mailbox};
+use crate::orders::Orders;
+use crate::protocol::{Answer, Command, Notice, Queues, Refusal, Ticket};
+use crate::translate::tests::router;
+use hacluster_core::receive::Heard;
+use hacluster_core::vrid::Vrid;
+use hacluster_net::poll::Wake;
+
+const LEFT: RouterId = RouterId(1);
+const RIGHT: RouterId = RouterId(2);
+
+struct Bench {
+    engine: Engine,
+    events: Receiver<Event>,
+    notices: Receiver<Notice>,
+}
+
+fn place(id: RouterId) -> Place {
+    Place { interface: "eth0".to_owned(), vrid: Vrid::new(id.0 as u8).unwrap() }
+}
+
+fn definition(members: &[RouterId]) -> Command {
+    let members = members.iter().copied().map(place).collect();
+    Command::Groups(vec![GroupDefinition { name: "G".into(), members }])
+}
+
+impl Bench {
+    /// Both routers in one group, listening.
+    fn new(priority: Priority) -> Self {
+        let queue = || Wake::new().unwrap();
+        let (_commands, commands) = mailbox(8, &queue());
+        let (_reports, reports) = mailbox::<Report>(8, &queue());
+        let (orders, _orders) = mailbox(64, &queue());
+        let (events, event_reader) = mailbox(256, &queue());
+        let (notices, notice_reader) = mailbox(64, &queue());
+        let queues = Queues { commands, reports, orders, events, notices, ended: queue() };
+        let engine = Engine::new(queues).unwrap();
+        let mut bench = Self { engine, events: event_reader, notices: notice_reader };
+        bench.engine.command(definition(&[LEFT, RIGHT]));
+        bench.add(LEFT, priority);
+        bench.add(RIGHT, Priority::DEFAULT);
+        bench
+    }
+
+    fn add(&mut self, id: RouterId, priority: Priority) {
+        let mut router = Box::new(router(priority));
+        (router.vrid, router.name) = (place(id).vrid, format!("VI_{}", id.0));
+        let orders = Orders::default();
+        self.engine.command(Command::Add { id, router, fast_takeover: true, orders, waits: false });
+        self.engine.feed(id, clock::now(), Input::Start { adopt: false });
+    }
+
+    fn state(&self, id: RouterId) -> StateKind {
+        self.engine.routers[&id].machine.state().kind()
+    }
+
+    fn states(&self) -> [StateKind; 2] {
+        [LEFT, RIGHT].map(|id| self.state(id))
+    }
+
+    /// Both rule: the addresses of a takeover are in place.
+    fn rule(&mut self) {
+        let from = Ipv4Addr::new(192, 0, 2, 9);
+        self.engine.command(Command::TakeOver { place: place(LEFT), from, lead: None, ticket: Ticket(1) });
+        self.engine.feed(LEFT, clock::now(), Input::Claimed);
+        assert_eq!(self.states(), [StateKind::Backup; 2], "it waits for the other");
+        self.engine.feed(RIGHT, clock::now(), Input::Claimed);
+        assert_eq!(self.states(), [StateKind::Master; 2]);
+    }
+
+    /// Log lines so far.
+    fn lines(&mut self) -> Vec<String> {
+        let events = std::iter::from_fn(|| self.events.pop());
+        events.map(|event| event.what.to_string()).filter(|line| !line.is_empty()).collect()
+    }
+
+    fn answers(&mut self) -> Vec<Result<Answer, Refusal>> {
+        self.engine.flush();
+        let notices = std::iter::from_fn(|| self.notices.pop());
+        let answer = |notice| match notice {
+            Notice::Answer { answer, .. } => Some(answer),
+            Notice::Transition { .. } => None,
+        };
+        notices.filter_map(answer).collect()
+    }
+}
+
+#[test]
+fn a_fault_of_one_names_it_to_the_other_and_to_whoever_reads_the_log() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    bench.rule();
+    bench.lines();
+    bench.engine.feed(LEFT, clock::now(), Input::Fault(Fault::Link));
+    assert_eq!(bench.states(), [StateKind::Fault; 2]);
+    let lines = bench.lines();
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[1].ends_with("sync group G: VI_1: the interface has no link"), "{lines:#?}");
+    assert_eq!(lines[2], "sync group G: Master -> Fault: VI_1: the interface has no link");
+}
+
+#[test]
+fn a_group_that_is_undone_leaves_no_fault_of_its_own_behind() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    bench.engine.feed(LEFT, clock::now(), Input::Fault(Fault::Link));
+    bench.engine.command(Command::Groups(Vec::new()));
+    assert_eq!(bench.states(), [StateKind::Fault, StateKind::Backup]);
+    bench.engine.command(definition(&[LEFT, RIGHT]));
+    assert_eq!(bench.states(), [StateKind::Fault; 2]);
+}
+
+#[test]
+fn a_member_that_is_removed_leaves_the_others_as_they_are() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    bench.rule();
+    bench.engine.command(Command::Remove { id: LEFT });
+    assert_eq!(bench.state(RIGHT), StateKind::Master);
+    bench.add(LEFT, Priority::DEFAULT);
+    assert_eq!(bench.states(), [StateKind::Backup, StateKind::Master], "it joins when it could rule");
+}
+
+#[test]
+fn a_member_in_fault_that_is_removed_sets_the_others_free() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    bench.engine.feed(LEFT, clock::now(), Input::Fault(Fault::Link));
+    bench.engine.command(Command::Remove { id: LEFT });
+    assert_eq!(bench.state(RIGHT), StateKind::Backup);
+}
+
+#[test]
+fn who_resigns_resigns_for_all() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    bench.rule();
+    bench.engine.command(Command::Resign { place: place(RIGHT), ticket: Ticket(2) });
+    assert_eq!(bench.states(), [StateKind::Backup; 2]);
+    assert_eq!(bench.answers(), [Ok(Answer::Done)]);
+}
+
+#[test]
+fn a_successor_on_one_network_takes_all() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    bench.rule();
+    let to = Some(Ipv4Addr::new(192, 0, 2, 9));
+    bench.engine.command(Command::YieldTo { place: place(LEFT), to, ticket: Ticket(2) });
+    // On the other network it has another address, and less priority than ours.
+    let sender = Ipv4Addr::new(198, 51, 100, 9);
+    let heard = Heard { sender, priority: Priority::configured(50).unwrap() };
+    bench.engine.feed(RIGHT, clock::now(), Input::Heard(heard));
+    assert_eq!(bench.states(), [StateKind::Backup; 2]);
+}
+
+#[test]
+fn a_group_with_an_owner_is_not_moved() {
+    let mut bench = Bench::new(Priority::OWNER);
+    let from = Ipv4Addr::new(192, 0, 2, 9);
+    let take_over = Command::TakeOver { place: place(RIGHT), from, lead: None, ticket: Ticket(1) };
+    bench.engine.command(take_over);
+    assert_eq!(bench.answers(), [Err(Refusal::Owner)]);
+}
+
+#[test]
+fn a_router_that_changes_its_group_is_told_so() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    assert_eq!(bench.engine.routers[&LEFT].group_name.as_deref(), Some("G"));
+    bench.engine.command(definition(&[RIGHT]));
+    assert_eq!(bench.engine.routers[&LEFT].group_name, None);
+    assert_eq!(bench.engine.companions(RIGHT), []);
+}
