@@ -272,7 +272,7 @@ impl What {
             | Self::Routing { warning: false, .. }
             | Self::Cluster { warning: false, .. } => Level::Info,
             Self::Fact(_) => Level::Silent,
-            Self::Tracker { reading: Reading::Bad, .. } => Level::Warning,
+            Self::Tracker { reading: Reading::Bad | Reading::Unknown, .. } => Level::Warning,
             Self::Tracker { .. } => Level::Info,
             Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
             Self::Interface { .. }

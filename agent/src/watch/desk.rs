@@ -242,6 +242,9 @@ fn sum(uses: &[(TrackerId, Weight)], running: &BTreeMap<TrackerId, Running>) -> 
     for (id, weight) in uses {
         let Some(Running { view, .. }) = running.get(id) else { continue };
         let seen = view.seen();
+        if seen.reading == Reading::Unknown && seen.at.is_some() {
+            continue; // it cannot be tried: nobody waits for it
+        }
         match weight.effect(seen.reading) {
             Effect::Points(0) => {}
             Effect::Points(points) => {

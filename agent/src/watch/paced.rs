@@ -21,7 +21,8 @@ pub(super) enum Way {
 
 /// What came of a try.
 pub(super) struct Tried {
-    pub(super) good: bool,
+    /// None when it cannot be tried at all, which says nothing of the service.
+    pub(super) good: Option<bool>,
     pub(super) text: String,
     pub(super) took: Duration,
 }
@@ -45,12 +46,14 @@ pub(super) async fn watch(mut way: Way, pace: Pace, phase: f64, known: Reading, 
     let mut step = interval.mul_f64(phase.clamp(0.0, 1.0));
     loop {
         let tried = way.once(limit).await;
-        judge.take(tried.good);
-        let observation = Observation {
-            reading: judge.reading(),
-            why: text(&judge, tried.text),
-            took: Some(tried.took),
-            against: judge.progress(),
+        let observation = match tried.good {
+            None => Observation::new(Reading::Unknown, format!("counts for nothing: {}", tried.text)),
+            Some(good) => {
+                judge.take(good);
+                let why = text(&judge, tried.text);
+                let (took, against) = (Some(tried.took), judge.progress());
+                Observation { reading: judge.reading(), why, took, against }
+            }
         };
         if !to.tell(observation).await {
             return;

@@ -19,6 +19,7 @@ pub(super) struct Program {
     scripts: Scripts,
     runner: Option<Runner>,
     known: Option<Known>,
+    /// It could be run once, and what is odd was said.
     remarked: bool,
 }
 
@@ -34,14 +35,16 @@ impl Program {
         Self { command, scripts, runner, known: None, remarked: false }
     }
 
-    /// Runs it once.
+    /// Runs it once. As with keepalived, one that could not be run from the beginning (it is missing, or
+    /// refused) says nothing; one that ran before and is gone has failed.
     pub(super) async fn once(&mut self, limit: Duration) -> Tried {
         let outcome = match timeout(limit, self.resolve()).await {
             Ok(Ok(resolved)) => self.run(&resolved, limit).await,
+            Ok(Err(why)) if !self.remarked => return Tried { good: None, text: why, took: Duration::ZERO },
             Ok(Err(why)) => Outcome::failed(why),
             Err(_) => Outcome::failed("looking up its file and user takes too long"),
         };
-        Tried { good: outcome.is_success(), text: outcome.to_string(), took: outcome.took }
+        Tried { good: Some(outcome.is_success()), text: outcome.to_string(), took: outcome.took }
     }
 
     async fn run(&self, resolved: &Resolved, limit: Duration) -> Outcome {

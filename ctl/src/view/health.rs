@@ -108,11 +108,12 @@ fn configuration(
 
 /// What is watched and not as it should be.
 fn tracker(node: &Node, agent: &Agent, of: &Tracker, local: bool) -> Option<Finding> {
-    if of.reading != "bad" {
+    // What was looked at and is not known cannot be tried at all.
+    if of.reading != "bad" && (of.reading != "unknown" || of.looked.is_none()) {
         return None;
     }
     let at = if local { String::new() } else { format!(" on {}", node.name) };
-    let text = format!("{}{at} is bad for {}: {}", of.name, ago(of.since, agent.now), of.text);
+    let text = format!("{}{at} is {} for {}: {}", of.name, of.reading, ago(of.since, agent.now), of.text);
     Some(finding(node, "tracker_bad", text, "haclusterctl status -o wide shows what it lowers".to_owned()))
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_script_that_floods_its_output_passes", flooding);
     suite.trial("a_runner_that_is_killed_is_no_verdict_and_leaves_nothing_behind", killed_runner);
     suite.trial("a_script_that_is_replaced_counts_at_its_next_run", replaced);
+    suite.trial("a_script_missing_from_the_beginning_counts_for_nothing", missing);
     suite.trial("check_names_scripts_that_cannot_run", check);
 }
 
@@ -169,6 +170,21 @@ fn replaced() -> Result<()> {
         hold(left, VIP)?;
         fs::remove_file(path)?;
         agent.logged(&["Master -> Fault", "check.sh cannot be found"]).map(drop)
+    })
+}
+
+/// As with keepalived, which disables it: nobody loses an address over a path that was never right.
+fn missing() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let path = left.directory().join("check.sh");
+        let agent = Running::start(left, config(&vrrp_script(&path, ""), &instance()))?;
+        agent.logged(&["WARN", "script chk: counts for nothing", "check.sh cannot be found"])?;
+        hold(left, VIP)?;
+        agent.never_logged(&["Fault"])?;
+        // From the moment it is there it counts.
+        script(left, "check.sh", "exit 1")?;
+        agent.logged(&["Master -> Fault", "script chk", "exit 1"]).map(drop)
     })
 }
 
