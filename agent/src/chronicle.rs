@@ -12,6 +12,7 @@
 use crate::event::{Event, Identity, Level, Place, What};
 use crate::fact::{Fact, Held, Setup, Standing};
 use crate::in_force::InForce;
+use crate::notify::LastHook;
 use crate::watch::{Tracked, View};
 use hacluster_core::machine::{StateKind, Transition};
 use hacluster_core::priority::Priority;
@@ -78,6 +79,8 @@ pub struct RouterView {
     pub group: Option<Arc<str>>,
     /// What its last change of state says beyond its reason; see [`crate::event::explain`].
     pub detail: Option<Arc<str>>,
+    /// The latest hook that told of it.
+    pub notified: Option<Arc<LastHook>>,
 }
 
 impl RouterView {
@@ -224,6 +227,11 @@ impl Chronicle {
                 view.group = group.clone();
                 return Some(Change::Router { record: None, router: Some(view.clone()) });
             }
+            (Fact::Notified(last), _, Some(place)) => {
+                let view = self.routers.get_mut(&place)?;
+                view.notified = Some(last.clone());
+                return Some(Change::Router { record: None, router: Some(view.clone()) });
+            }
             (Fact::Trackers(views), ..) => self.trackers = views.clone(),
             (
                 Fact::Configured(_)
@@ -231,7 +239,8 @@ impl Chronicle {
                 | Fact::Standing(_)
                 | Fact::Held(_)
                 | Fact::Tracked(_)
-                | Fact::Group(_),
+                | Fact::Group(_)
+                | Fact::Notified(_),
                 ..,
             ) => return None,
         }
@@ -248,6 +257,7 @@ impl Chronicle {
             setup: setup.clone(),
             held: held.map(|before| before.held.clone()).unwrap_or_default(),
             since: before.as_ref().map_or(now.wall, |before| before.since),
+            notified: before.as_ref().and_then(|before| before.notified.clone()),
             tracked: before.as_ref().map(|before| before.tracked.clone()).unwrap_or_default(),
             group: before.as_ref().and_then(|before| before.group.clone()),
             detail: before.as_ref().and_then(|before| before.detail.clone()),

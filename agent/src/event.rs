@@ -233,6 +233,13 @@ pub enum What {
         /// What, by whom and the mend.
         text: String,
     },
+    /// A hook, a fifo or the mail did what it should, or did not.
+    Notified {
+        /// It did not.
+        warning: bool,
+        /// Which, and how it went.
+        text: String,
+    },
     /// So many events came faster than they could be told.
     Lost(u64),
     /// Something a status shows.
@@ -270,7 +277,8 @@ impl What {
             | Self::Api(_)
             | Self::Filter { warning: false, .. }
             | Self::Routing { warning: false, .. }
-            | Self::Cluster { warning: false, .. } => Level::Info,
+            | Self::Cluster { warning: false, .. }
+            | Self::Notified { warning: false, .. } => Level::Info,
             Self::Fact(_) => Level::Silent,
             Self::Tracker { reading: Reading::Bad | Reading::Unknown, .. } => Level::Warning,
             Self::Tracker { .. } => Level::Info,
@@ -287,6 +295,7 @@ impl What {
             | Self::Filter { warning: true, .. }
             | Self::Cluster { warning: true, .. }
             | Self::Routing { warning: true, .. }
+            | Self::Notified { warning: true, .. }
             | Self::ApiTrouble(_)
             | Self::Lost(_)
             | Self::Trouble { .. } => Level::Warning,
@@ -347,7 +356,8 @@ impl fmt::Display for What {
             | Self::ApiTrouble(text)
             | Self::Filter { text, .. }
             | Self::Cluster { text, .. }
-            | Self::Routing { text, .. } => f.write_str(text),
+            | Self::Routing { text, .. }
+            | Self::Notified { text, .. } => f.write_str(text),
             Self::Tracker { name, reading, why } => fmt_tracker(name, *reading, why, f),
             Self::Reload(what) => write!(f, "reload: {what}"),
             Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),

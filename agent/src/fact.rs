@@ -5,6 +5,7 @@
 //! a retelling ([`Fact::Retelling`] .. [`Fact::Retold`]) brings them all.
 
 use crate::in_force::InForce;
+use crate::notify::LastHook;
 use crate::orders::Orders;
 use crate::tally::Tally;
 use crate::watch::{Tracked, View};
@@ -39,6 +40,8 @@ pub enum Fact {
     Group(Option<Arc<str>>),
     /// Everything that is watched on this node.
     Trackers(Arc<[View]>),
+    /// The latest hook that told of it.
+    Notified(Arc<LastHook>),
     /// It exists no more.
     Removed,
     /// What the coordinator knows of the router, or of the node when there is none, changed: whoever

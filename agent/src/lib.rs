@@ -28,6 +28,7 @@ pub mod in_force;
 pub mod kernel;
 pub mod log;
 pub mod mailbox;
+pub mod notify;
 pub mod orders;
 pub mod protocol;
 pub mod reload;

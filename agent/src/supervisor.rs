@@ -12,6 +12,7 @@ use crate::fact::Fact;
 use crate::in_force::{self, DiskCheck, InForce};
 use crate::kernel::{self, FilterSettings, Fixed, Leftover, Order, RouterId};
 use crate::mailbox::{Receiver, Sender, mailbox};
+use crate::notify::Notify;
 use crate::protocol::{self, Command, Ended, GroupDefinition, Queues};
 use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
 use crate::rundir::{self, RunDir};
@@ -40,6 +41,8 @@ const ORDERS: usize = 8_192;
 const COMMANDS: usize = 1_024;
 /// Notices that may wait for whoever moves routers.
 const NOTICES: usize = 4_096;
+/// The agent's own program, whatever became of its file meanwhile.
+const OURSELVES: &str = "/proc/self/exe";
 /// Asks that may wait for the main thread.
 const ASKS: usize = 4;
 
@@ -91,9 +94,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let knock = Wake::new()?;
     let (commands, command_reader) = mailbox(COMMANDS, &knock);
     let board = Arc::new(Board::new(Chronicle::new(in_force.clone())));
-    let teller = Teller::spawn(event_reader, board.clone(), commands.clone())?;
-    let cluster = Cluster::new(board.clone(), commands.clone(), events.clone(), store);
     let (asking, asks) = mailbox(ASKS, &Wake::new()?);
+    let ready = asks.wake().clone();
+    let notify = Notify::spawn(&loaded.config, events.clone(), ready, Path::new(OURSELVES))?;
+    let teller = Teller::spawn(event_reader, board.clone(), commands.clone(), notify.listener())?;
+    let cluster = Cluster::new(board.clone(), commands.clone(), events.clone(), store);
     let audit = Audit::open(&state_dir, events.clone())?;
     let shared = Shared::new(board, DiskCheck::new(args.clone()), cluster.clone(), asking, audit);
     let api = Api::open(&run_dir.socket(), shared, events.clone())?;
@@ -135,10 +140,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         watched: watch::Settings::default(),
         watch: None,
     };
-    let outcome = supervisor.serve(&signals, &ended, protocol);
+    let outcome = supervisor.serve(&signals, &ended, protocol, &notify);
     let _ = kernel.join();
     api.close();
     teller.stop();
+    notify.stop();
     outcome
 }
 
@@ -168,17 +174,24 @@ fn say<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, loaded: &Loade
 }
 
 impl Supervisor {
-    fn serve(mut self, signals: &Signals, ended: &Wake, protocol: JoinHandle<Ended>) -> anyhow::Result<()> {
+    fn serve(
+        mut self,
+        signals: &Signals,
+        ended: &Wake,
+        protocol: JoinHandle<Ended>,
+        notify: &Notify,
+    ) -> anyhow::Result<()> {
         let mut waiter = Waiter::new()?;
         waiter.add(signals, 0)?;
         waiter.add(ended, 1)?;
         waiter.add(self.asks.wake(), 2)?;
         let begins =
             clock::now() + Duration::from_millis(self.in_force.loaded.config.global.startup_delay_ms);
-        let mut begun = self.begin(begins);
+        let mut begun = notify.is_ready() && self.begin(begins);
         loop {
-            waiter.wait_until((!begun).then_some(begins))?.for_each(drop);
-            begun = begun || self.begin(begins);
+            let waits = !begun && notify.is_ready();
+            waiter.wait_until(waits.then_some(begins))?.for_each(drop);
+            begun = begun || notify.is_ready() && self.begin(begins);
             if ended.clear() {
                 return self.stop(protocol);
             }
@@ -191,7 +204,10 @@ impl Supervisor {
                 match request {
                     Request::Reload => drop(self.reload(begun, false)),
                     Request::Dump => self.dump(),
-                    Request::Stop => return self.stop(protocol),
+                    Request::Stop => {
+                        notify.announce_stop();
+                        return self.stop(protocol);
+                    }
                 }
             }
         }

@@ -28,17 +28,19 @@ pub struct Teller {
 }
 
 /// What the thread works with.
-struct Work {
+struct Work<L> {
     events: Receiver<Event>,
     board: Arc<Board>,
     commands: Sender<Command>,
     /// When to ask for a retelling, if one is needed.
     retell_at: Option<Instant>,
     retold: Instant,
+    /// Who else hears everything; must not wait.
+    listener: L,
 }
 
 impl Teller {
-    /// Begins to tell what arrives at `events`.
+    /// Begins to tell what arrives at `events`, to `listener` as well, which must not wait.
     ///
     /// # Errors
     /// When the kernel refuses the thread.
@@ -46,13 +48,14 @@ impl Teller {
         events: Receiver<Event>,
         board: Arc<Board>,
         commands: Sender<Command>,
+        listener: impl Fn(&Event) + Send + 'static,
     ) -> Result<Self, NetError> {
         let stop = Arc::new(AtomicBool::new(false));
         let wake = events.wake().clone();
         let mut waiter = Waiter::new()?;
         waiter.add(events.wake(), 0)?;
         let stopped = stop.clone();
-        let mut work = Work { events, board, commands, retell_at: None, retold: Instant::ZERO };
+        let mut work = Work { events, board, commands, retell_at: None, retold: Instant::ZERO, listener };
         let thread = std::thread::Builder::new()
             .name("hacluster-log".into())
             .spawn(move || {
@@ -80,7 +83,7 @@ impl Teller {
     }
 }
 
-impl Work {
+impl<L: Fn(&Event)> Work<L> {
     fn tell_all(&mut self) {
         while let Some(event) = self.events.pop() {
             self.tell(&event);
@@ -102,6 +105,7 @@ impl Work {
     fn tell(&self, event: &Event) {
         log::write(event);
         self.board.write(event);
+        (self.listener)(event);
     }
 }
 
@@ -119,7 +123,7 @@ mod tests {
             sender.send_or_drop(event(&identity("VI_1", 1), secs, What::Reload("x".into())));
         }
         let board = Arc::new(Board::new(chronicle()));
-        let teller = Teller::spawn(events, board.clone(), commands).unwrap();
+        let teller = Teller::spawn(events, board.clone(), commands, |_| {}).unwrap();
         teller.stop();
         assert!(matches!(asked.pop(), Some(Command::Retell)) && asked.pop().is_none());
         let (records, _) = board.read().since(0);

@@ -92,7 +92,7 @@ pub fn resolve(command: &Command, scripts: &Scripts) -> Result<Resolved, Trap> {
 }
 
 /// Who runs it: as written, else the customary user, else the agent's own.
-fn identity(written: Option<&ScriptUser>) -> Result<(Uid, Gid), Trap> {
+pub(crate) fn identity(written: Option<&ScriptUser>) -> Result<(Uid, Gid), Trap> {
     let own = (Uid::effective(), Gid::effective());
     let Some(written) = written else {
         let customary = User::from_name(CUSTOMARY_USER).ok().flatten().filter(|_| own.0.is_root());

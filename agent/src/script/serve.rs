@@ -37,7 +37,8 @@ pub fn serve(socket: OwnedFd) -> io::Result<()> {
         });
         // Dropping the other end of what stands here ends the program.
         let mut ends: HashMap<u64, oneshot::Sender<()>> = HashMap::new();
-        while let Some(order) = frame::read::<Order>(&mut from).await? {
+        // An agent that leaves answers unread resets the connection: an end like any other.
+        while let Ok(Some(order)) = frame::read::<Order>(&mut from).await {
             let (number, job) = match order {
                 Order::Run(number, job) => (number, job),
                 Order::End(number) => {
