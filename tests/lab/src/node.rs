@@ -8,7 +8,8 @@ use crate::{
     wait::LIMIT,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use hacluster_net::netlink::{Link, Requests};
+use hacluster_net::netlink::{AddressEntry, Link, Requests};
+use nix::errno::Errno;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -20,6 +21,7 @@ use std::{
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
+    time::{Duration, Instant},
 };
 
 /// An address on an interface of a host.
@@ -165,7 +167,7 @@ impl Host {
     pub fn addresses(&self) -> Result<Vec<Address>> {
         self.netlink(|requests| {
             let links = requests.dump_links()?;
-            let addresses = requests.dump_addresses()?;
+            let addresses = settled_addresses(requests)?;
             let named = addresses.into_iter().filter_map(|address| {
                 let link = links.iter().find(|link| link.index == address.index && !link.loopback)?;
                 let cidr = Cidr { ip: address.ip, prefix_len: address.prefix_len };
@@ -285,5 +287,18 @@ impl Host {
         job: impl FnOnce(&mut Requests) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.switch.run(move || job(&mut Requests::open()?))
+    }
+}
+
+/// A list that changes while it is read is read again: an agent may be putting thousands in place.
+fn settled_addresses(requests: &mut Requests) -> Result<Vec<AddressEntry>> {
+    let start = Instant::now();
+    loop {
+        match requests.dump_addresses() {
+            Err(error) if error.errno() == Errno::EAGAIN && start.elapsed() < LIMIT => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            listed => return Ok(listed?),
+        }
     }
 }
