@@ -11,7 +11,7 @@ const HELD_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// What every verb that changes something takes.
 #[derive(Clone, Debug, Arguments)]
 pub(crate) struct Manner {
-    /// Why; goes to the log, the audit log and `status` [default: by USER@HOST with haclusterctl]
+    /// Why; goes to the log, the audit log and `status` (left out: by USER@HOST with haclusterctl)
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) reason: Option<String>,
     /// Only say what would happen

@@ -51,7 +51,7 @@ pub(crate) enum ContextVerb {
 pub(crate) struct AddArgs {
     /// What to call it
     name: String,
-    /// A node and where it listens, NAME=HOST[:PORT]; repeat for each. Left out: the nodes of the PKI
+    /// A node and where it listens, NAME=HOST or NAME=HOST:PORT; repeat for each. Left out: the nodes of the PKI
     #[arg(long = "node", value_name = "NODE=HOST:PORT")]
     nodes: Vec<String>,
     /// Certificate of who asks
