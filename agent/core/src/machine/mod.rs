@@ -213,7 +213,6 @@ impl Machine {
         let (before, after) = (self.parameters.master_down(), new.master_down());
         let interval_changed = self.parameters.interval != new.interval;
         let refresh_changed = self.parameters.announce.refresh != new.announce.refresh;
-        let spoken = self.priority();
         self.parameters = new;
         match &mut self.state {
             State::Initialize | State::Fault => {}
@@ -226,10 +225,6 @@ impl Machine {
                     master.refresh = new.master_since(now).refresh;
                 }
             }
-        }
-        // Somebody better may be there: let it know at once, not after up to an interval.
-        if matches!(self.state, State::Master(_)) && self.priority() < spoken {
-            self.advertise_now(now);
         }
     }
 
