@@ -24,10 +24,11 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub(super) fn new(name: &str) -> Self {
+    /// `now`: as the kernel thread reported it before anybody ran here.
+    pub(super) fn new(name: &str, now: Option<InterfaceNow>) -> Self {
         Self {
             name: name.to_owned(),
-            now: None,
+            now,
             socket: None,
             routers: BTreeMap::new(),
             filter_is_stale: false,

@@ -68,7 +68,8 @@ impl Engine {
         waits: bool,
     ) {
         let number = self.port_number(&configured.interface).unwrap_or_else(|| {
-            self.ports.push(Port::new(&configured.interface));
+            let now = self.links.get(&configured.interface).copied().flatten();
+            self.ports.push(Port::new(&configured.interface, now));
             self.ports.len() - 1
         });
         let port = &mut self.ports[number];
@@ -156,7 +157,7 @@ impl Engine {
     }
 
     fn interface(&mut self, name: &str, now: Option<InterfaceNow>) {
-        self.links.insert(name.to_owned(), now.is_some_and(|now| now.running));
+        self.links.insert(name.to_owned(), now);
         self.weigh_users_of(name);
         let Some(number) = self.port_number(name) else { return };
         let port = &mut self.ports[number];

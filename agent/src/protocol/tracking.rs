@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::router::Router;
 use crate::event::Place;
 use crate::fact::Fact;
-use crate::kernel::RouterId;
+use crate::kernel::{InterfaceNow, RouterId};
 use crate::watch::{Cause, Tracked};
 use hacluster_conf::model::{TrackerId, TrackerKind, VirtualRouter};
 use hacluster_core::machine::{Fault, Input};
@@ -19,8 +19,8 @@ use hacluster_net::clock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Interfaces by name, and whether packets can go by them; those never reported are missing here.
-pub(super) type Links = BTreeMap<String, bool>;
+/// Interfaces by name as last reported: `None` does not exist, one never reported is missing here.
+pub(super) type Links = BTreeMap<String, Option<InterfaceNow>>;
 
 /// What a router knows of all that it tracks.
 #[derive(Debug, Default)]
@@ -100,8 +100,9 @@ impl Watched {
 
 fn link(tracker: &TrackerId, links: &Links) -> (Reading, &'static str) {
     match links.get(&tracker.name) {
-        Some(true) => (Reading::Good, "it is up"),
-        Some(false) => (Reading::Bad, "it is down, has no carrier or does not exist"),
+        Some(Some(now)) if now.running => (Reading::Good, "it is up"),
+        Some(Some(_)) => (Reading::Bad, "it is down or has no carrier"),
+        Some(None) => (Reading::Bad, "it does not exist"),
         None => (Reading::Unknown, "it was not seen yet"),
     }
 }

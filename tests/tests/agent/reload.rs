@@ -1,7 +1,7 @@
 //! SIGHUP: what did not change is not touched, what is wrong is refused as a whole.
 
 use anyhow::{Context, Result, ensure};
-use hacluster_lab::{LIMIT, Lab, wait_for};
+use hacluster_lab::{LIMIT, Lab, Topology, wait_for};
 use hacluster_tests::harness::{
     Instance, Running, Suite, VIP, Wire, free, hold, left_alone, pair, settle_first,
 };
@@ -15,6 +15,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("reload_changes_priority_and_addresses_live", live_changes);
     suite.trial("reload_with_new_errors_is_refused", refused);
     suite.trial("a_master_lowered_below_its_backup_is_replaced_at_once", lowered);
+    suite.trial("a_router_on_an_interface_that_was_watched_before_starts", watched_before);
 }
 
 fn other(vrid: u8, last: u8) -> Instance {
@@ -128,5 +129,22 @@ fn lowered() -> Result<()> {
         master.reload(Instance::new(150).master())?;
         hold(left, VIP)?;
         free(right, VIP)
+    })
+}
+
+/// The kernel thread told of the interface when nobody ran there yet, and has nothing new to say.
+fn watched_before() -> Result<()> {
+    let plugs = [("eth0", "lan", "10.9.0.1/24"), ("eth1", "wan", "10.8.0.1/24")];
+    let topology = Topology::new("two-nets").network("lan").network("wan").node("left", &plugs);
+    Lab::run(topology, |lab| {
+        let left = lab.host("left")?;
+        let late = Ipv4Addr::new(10, 8, 0, 100);
+        let first = Instance::new(150).master().with("track_interface {\n        eth1\n    }");
+        let second = Instance::new(150).master().vrid(52).interface("eth1").addresses(["10.8.0.100/24"]);
+        let agent = Running::start(left, first.clone())?;
+        hold(left, VIP)?;
+        agent.reload(format!("{first}{second}"))?;
+        hold(left, late)?;
+        agent.never_logged(&["-> Fault"])
     })
 }
