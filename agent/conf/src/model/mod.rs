@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod command;
 pub mod filter;
+pub mod lvs;
 pub mod route;
 pub mod track;
 pub(crate) mod validate;
@@ -14,6 +15,7 @@ pub mod vrrp;
 pub use cluster::{Api, Peer, Tls};
 pub use command::{Command, Fifo, Fifos, Mail, Notify, ScriptUser, Scripts, SyncGroup};
 pub use filter::PacketFilter;
+pub use lvs::Lvs;
 pub use route::{Route, Rule, Statics};
 pub use track::{Tracked, Tracker, TrackerId, TrackerKind};
 pub use vrrp::{
@@ -50,6 +52,8 @@ pub struct Config {
     pub fifos: Fifos,
     /// Where mail goes; `None` sends none.
     pub mail: Option<Mail>,
+    /// What IPVS balances.
+    pub lvs: Lvs,
     /// Virtual routers that are written but cannot run, each with the reason.
     pub refused: Vec<Refused>,
 }

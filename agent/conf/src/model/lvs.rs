@@ -1,0 +1,453 @@
+//! What is balanced, over whom, and how it is known who can take it: virtual servers, real servers,
+//! checks.
+//!
+//! ```text
+//!   Lvs -- VirtualServer -- Frontend*      what the kernel matches: address and port, or mark
+//!            |        `---- sorry          who answers while the quorum is lost
+//!            `-- RealServer -- Check*      all must be good
+//! ```
+
+use super::command::{Command, Fifo};
+use hacluster_core::time::Duration;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Everything that concerns IPVS.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lvs {
+    /// In the order written; no two share a frontend.
+    pub services: Vec<VirtualServer>,
+    /// Connection synchronisation; `None` for none.
+    pub sync: Option<SyncDaemon>,
+    /// Connection timeouts of the kernel, `None` where they stay as they are.
+    pub timeouts: Timeouts,
+    /// Remove whatever the kernel balances at start, ours or not (`lvs_flush`).
+    pub flush: bool,
+    /// How services leave at the end.
+    pub flush_on_stop: FlushOnStop,
+    /// Pipe that is told about virtual and real servers alone (`lvs_notify_fifo`).
+    pub fifo: Option<Fifo>,
+    /// Certificate of our own for `SSL_GET`, if servers ask for one (block `SSL`).
+    pub client: Option<ClientCertificate>,
+    /// Mail only when a real server is added or removed (`no_checker_emails`: not for single checks).
+    pub fewer_mails: bool,
+}
+
+/// Connection timeouts of the kernel, whole seconds above zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Established TCP.
+    pub tcp: Option<Duration>,
+    /// TCP after a FIN.
+    pub tcp_fin: Option<Duration>,
+    /// UDP.
+    pub udp: Option<Duration>,
+}
+
+/// How services leave when the agent ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlushOnStop {
+    /// Ours are removed one by one.
+    #[default]
+    Ours,
+    /// Everything goes in one request, others' too (`lvs_flush_on_stop`).
+    All,
+    /// Ours are removed, their real servers going with them (`lvs_flush_on_stop VS`).
+    Services,
+}
+
+/// The kernel's connection synchronisation (`lvs_sync_daemon`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncDaemon {
+    /// Interface it speaks on.
+    pub interface: String,
+    /// Virtual router whose state decides who sends; `None` sends and receives all the time.
+    pub router: Option<String>,
+    /// 0 to 255; must be equal on both sides.
+    pub id: u8,
+    /// Largest packet in bytes; `None` for the interface's.
+    pub max_len: Option<u16>,
+    /// UDP port; `None` for 8848.
+    pub port: Option<u16>,
+    /// TTL of its packets; `None` for 1.
+    pub ttl: Option<u8>,
+    /// Multicast group; `None` for 224.0.0.81.
+    pub group: Option<IpAddr>,
+}
+
+/// Certificate and key for servers that ask for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+    /// Authorities that servers are checked against; `None` checks nobody, as keepalived.
+    pub authorities: Option<PathBuf>,
+}
+
+/// Several frontends with the same real servers and one fate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VirtualServer {
+    /// As written after `virtual_server`: `10.0.0.1 80`, `fwmark 3`, `group web`; unique.
+    pub name: String,
+    /// What the kernel matches: one unless it is a group, never empty.
+    pub frontends: Vec<Frontend>,
+    /// How a real server is chosen.
+    pub scheduler: Scheduler,
+    /// Keeps clients at their real server.
+    pub persistence: Option<Persistence>,
+    /// Every packet by itself, UDP only (`ops`).
+    pub one_packet: bool,
+    /// Way to the real servers that name no other.
+    pub forwarding: Forwarding,
+    /// Checks rest while no virtual router holds the address (`ha_suspend`).
+    pub ha_suspend: bool,
+    /// Run the scripts for "down" when the agent ends (`omega`).
+    pub omega: bool,
+    /// Least sum of weights for the service to be up, at least 1.
+    pub quorum: u32,
+    /// How far the sum must exceed it, or fall below it, to count; less than the quorum.
+    pub hysteresis: u32,
+    /// Run when the quorum is reached.
+    pub quorum_up: Option<Command>,
+    /// Run when it is lost.
+    pub quorum_down: Option<Command>,
+    /// Mail when either happens.
+    pub mail: bool,
+    /// Answers while the quorum is lost.
+    pub sorry: Option<SorryServer>,
+    /// In the order written; no two with the same address and port.
+    pub servers: Vec<RealServer>,
+}
+
+/// What the kernel matches packets against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Frontend {
+    /// Address and port; port 0 for every port, with persistence only.
+    Address {
+        /// Transport.
+        protocol: Protocol,
+        /// Where.
+        to: SocketAddr,
+    },
+    /// Packets the packet filter has marked.
+    Mark {
+        /// Above zero.
+        mark: u32,
+        /// IPv6, not IPv4.
+        ipv6: bool,
+    },
+}
+
+impl fmt::Display for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { protocol, to } => write!(f, "{protocol} {to}"),
+            Self::Mark { mark, ipv6: false } => write!(f, "fwmark {mark}"),
+            Self::Mark { mark, ipv6: true } => write!(f, "fwmark {mark} (IPv6)"),
+        }
+    }
+}
+
+/// Transport protocols that IPVS balances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        })
+    }
+}
+
+/// How a real server is chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheduler {
+    /// The kernel's name: `rr`, `wlc` and so on.
+    pub name: String,
+    /// `flag-1` to `flag-3`, whose meaning is the scheduler's; `sh-fallback` is 1, `sh-port` 2, same for `mh`.
+    pub flags: [bool; 3],
+}
+
+/// How long and how widely clients stay at their real server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    /// Whole seconds, 1 to 2,678,400.
+    pub timeout: Duration,
+    /// Clients whose addresses share so many bits count as one: 1 to 32, for IPv6 to 128.
+    pub prefix_len: u8,
+    /// What connections are told apart by beside the address, such as `sip`.
+    pub engine: Option<String>,
+}
+
+/// Way of packets to a real server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Forwarding {
+    /// Addresses are rewritten (`NAT`).
+    #[default]
+    Masquerade,
+    /// The frame is sent on as it is (`DR`).
+    DirectRouting,
+    /// Packed into another packet (`TUN`).
+    Tunnel(Tunnel),
+}
+
+/// What a tunnelled packet is packed into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tunnel {
+    /// IP in IP.
+    #[default]
+    Ipip,
+    /// Generic UDP encapsulation.
+    Gue {
+        /// UDP port.
+        port: u16,
+        /// Checksums.
+        checksum: TunnelChecksum,
+    },
+    /// Generic routing encapsulation.
+    Gre {
+        /// Checksums.
+        checksum: TunnelChecksum,
+    },
+}
+
+/// Checksums of an outer packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TunnelChecksum {
+    /// None (`nocsum`).
+    #[default]
+    None,
+    /// Over the whole (`csum`).
+    Full,
+    /// Remote checksum offload (`remcsum`), GUE only.
+    Remote,
+}
+
+/// Who answers while the quorum is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SorryServer {
+    /// Port 0 for the virtual server's.
+    pub to: SocketAddr,
+    /// Way there.
+    pub forwarding: Forwarding,
+    /// Keep it in the table with weight 0 while it is not needed (`sorry_server_inhibit`).
+    pub inhibit: bool,
+}
+
+/// A server that takes connections.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RealServer {
+    /// Port 0 for the virtual server's.
+    pub to: SocketAddr,
+    /// 0 (no new connections) to 65,535.
+    pub weight: u16,
+    /// Way there.
+    pub forwarding: Forwarding,
+    /// With more connections it gets no new ones; 0 for no limit.
+    pub upper_threshold: u32,
+    /// With fewer it gets new ones again; 0 for three quarters of the upper one.
+    pub lower_threshold: u32,
+    /// Weight 0 instead of removal when a check fails.
+    pub inhibit_on_failure: bool,
+    /// Run when it comes.
+    pub notify_up: Option<Command>,
+    /// Run when it goes.
+    pub notify_down: Option<Command>,
+    /// Mail when it comes or goes.
+    pub mail: bool,
+    /// All must be good; none means that it is always good.
+    pub checks: Vec<Check>,
+}
+
+/// How a real server is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Check {
+    /// What is tried.
+    pub kind: CheckKind,
+    /// Where to, and from.
+    pub route: CheckRoute,
+    /// When, and what counts.
+    pub pace: CheckPace,
+}
+
+/// Where a check goes to, and how its packets leave; with `Check::kind` this is what is probed: equal
+/// ones need one probe.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CheckRoute {
+    /// Address and port that are asked, resolved: `connect_ip` and `connect_port`, else the real server's.
+    pub to: SocketAddr,
+    /// Address and port it comes from (`bindto`, `bind_port`); port 0 for any.
+    pub from: Option<SocketAddr>,
+    /// Interface it leaves by (`bind_if`).
+    pub interface: Option<String>,
+    /// Mark on its packets; 0 for none.
+    pub fwmark: u32,
+}
+
+/// When a check is done, and what its results count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CheckPace {
+    /// Between two checks, above zero.
+    pub delay_loop: Duration,
+    /// How long an answer may take, above zero.
+    pub timeout: Duration,
+    /// Failures that are tried again before the server counts as down.
+    pub retry: u32,
+    /// Between those.
+    pub delay_before_retry: Duration,
+    /// The first check comes at a random moment within; zero for at once.
+    pub warmup: Duration,
+    /// The server is down until the first good check.
+    pub alpha: bool,
+    /// Tell of every failure, not only of the last one that counts.
+    pub log_all_failures: bool,
+}
+
+/// What a check does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CheckKind {
+    /// Takes a connection (`TCP_CHECK`).
+    Tcp,
+    /// Answers HTTP as it should (`HTTP_GET`, `SSL_GET`).
+    Http(HttpCheck),
+    /// Greets, and takes HELO (`SMTP_CHECK`).
+    Smtp {
+        /// Name told to it.
+        helo: String,
+    },
+    /// Answers a question (`DNS_CHECK`), over UDP.
+    Dns {
+        /// Kind of record.
+        record: DnsRecord,
+        /// Which name; `.` for the root.
+        name: String,
+    },
+    /// Takes a datagram (`UDP_CHECK`).
+    Udp(UdpCheck),
+    /// Answers an echo request (`PING_CHECK`).
+    Ping,
+    /// A program says so (`MISC_CHECK`).
+    Misc {
+        /// What is run.
+        command: Command,
+        /// Exit status 2 to 255 sets the weight to so many less 2.
+        dynamic: bool,
+    },
+    /// A tracked file says so (`FILE_CHECK`).
+    File {
+        /// Name of the `track_file`.
+        tracker: String,
+        /// The file's number times this is added to the weight, -2,147,483,647 to 2,147,483,647; 0: a
+        /// number other than 0 is a failure.
+        weight: i32,
+        /// The other way round.
+        reverse: bool,
+    },
+}
+
+/// What is asked over HTTP, and what is expected.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpCheck {
+    /// `SSL_GET`: over TLS. The certificate is looked at only with authorities (block `SSL`).
+    pub tls: bool,
+    /// Which version is spoken.
+    pub version: HttpVersion,
+    /// All must answer as they should; never empty (`/` when none is written).
+    pub urls: Vec<Url>,
+    /// Name in the TLS greeting (`enable_sni` with the virtual host, or `sni_name`).
+    pub sni: Option<String>,
+    /// A failed server is tried again without waiting for the whole round (`fast_recovery`).
+    pub fast_recovery: bool,
+}
+
+/// Versions of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HttpVersion {
+    /// 1.0, the connection is closed by the server.
+    #[default]
+    V10,
+    /// 1.0 with `Connection: close`.
+    V10Close,
+    /// 1.1.
+    V11,
+    /// 2, in `agent.toml` only: by ALPN over TLS, else with prior knowledge.
+    V2,
+}
+
+/// One request and what is expected of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Url {
+    /// Path and query, begins with `/`.
+    pub path: String,
+    /// Host header; `None` for the address.
+    pub host: Option<String>,
+    /// First and last of each range of good statuses; never empty (200 to 299 when none is written and no
+    /// digest either).
+    pub statuses: Vec<(u16, u16)>,
+    /// MD5 of the body.
+    pub digest: Option<[u8; 16]>,
+    /// Pattern in the body.
+    pub pattern: Option<Pattern>,
+}
+
+/// A pattern that a body must, or must not, contain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    /// Regular expression; known to compile.
+    pub regex: String,
+    /// It must not match (`regex_no_match`).
+    pub forbidden: bool,
+    /// Bytes of the body that are looked at: from, and to; `None` for the end.
+    pub within: (usize, Option<usize>),
+    /// Letters match in either case (`regex_options caseless`).
+    pub caseless: bool,
+    /// `^` and `$` match at lines (`multiline`).
+    pub multiline: bool,
+    /// `.` matches line ends (`dotall`).
+    pub dot_all: bool,
+}
+
+/// Kinds of DNS record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are those of RFC 1035 and RFC 3596")]
+pub enum DnsRecord {
+    A,
+    Ns,
+    Cname,
+    #[default]
+    Soa,
+    Mx,
+    Txt,
+    Aaaa,
+}
+
+/// A datagram and what may come back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UdpCheck {
+    /// What is sent; empty sends an empty datagram.
+    pub payload: Vec<u8>,
+    /// An answer must come; without it only a refusal (ICMP) is a failure.
+    pub reply: Option<UdpReply>,
+    /// Fewest bytes of an answer.
+    pub min_len: u16,
+    /// Most bytes of an answer.
+    pub max_len: u16,
+}
+
+/// What an answer must begin with: each byte with the bits that are compared; empty for anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UdpReply(pub Vec<(u8, u8)>);
