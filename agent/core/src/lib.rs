@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod group;
+pub mod health;
 pub mod interval;
 pub mod machine;
 pub mod priority;
