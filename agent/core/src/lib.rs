@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_macros))]
 extern crate alloc;
 
+pub mod balance;
 pub mod group;
 pub mod health;
 pub mod interval;
