@@ -76,6 +76,8 @@ struct Desk {
     running: BTreeMap<TrackerId, Running>,
     told: BTreeMap<Place, Tracked>,
     runner: Option<Runner>,
+    /// Open while a process is tracked.
+    station: Option<process::Station>,
     /// Trackers started so far.
     runs: u32,
     observations: mpsc::Sender<Report>,
@@ -96,6 +98,7 @@ pub(super) async fn run(
         running: BTreeMap::new(),
         told: BTreeMap::new(),
         runner: None,
+        station: None,
         runs: 0,
         observations,
         commands,
@@ -120,6 +123,7 @@ impl Desk {
             let started = Runner::start(Path::new(OURSELVES));
             self.runner = started.inspect_err(|error| tracing::error!("{error:#}; scripts are not run")).ok();
         }
+        self.station = self.station.take().filter(|_| fresh.counts_processes());
         let scripts_changed = fresh.scripts != self.settings.scripts;
         let mut former = std::mem::take(&mut self.running);
         let places = std::mem::take(&mut self.settings.users).into_keys();
@@ -170,7 +174,10 @@ impl Desk {
                 paced(Way::Program(Box::new(program)), *pace)
             }
             Probe::File { path, init } => tokio::spawn(file::watch(path.clone(), *init, to)),
-            Probe::Process(wanted) => tokio::spawn(process::watch(wanted.clone(), to)),
+            Probe::Process(wanted) => {
+                let news = self.station.get_or_insert_with(process::Station::open).subscribe();
+                tokio::spawn(process::watch(wanted.clone(), news, to))
+            }
             Probe::Tcp { to: address, pace } => paced(Way::Connection(Target::Tcp(*address)), *pace),
             Probe::Http { url, status, pace } => {
                 paced(Way::Connection(Target::Http(url.clone(), *status)), *pace)

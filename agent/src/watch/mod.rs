@@ -99,6 +99,11 @@ impl Settings {
     fn runs_programs(&self) -> bool {
         self.trackers.keys().any(|id| id.kind == TrackerKind::Script)
     }
+
+    /// Whether processes are counted.
+    fn counts_processes(&self) -> bool {
+        self.trackers.keys().any(|id| id.kind == TrackerKind::Process)
+    }
 }
 
 /// The watching thread.

@@ -4,14 +4,16 @@
 //! [`Requests`] asks and waits, [`Monitor`] listens and never waits. Messages to the kernel are built
 //! with netlink-packet-route; of what comes back only the attributes we use are decoded, so that an
 //! attribute from a newer kernel can never make a link unreadable. [`nft`] does the same for the packet
-//! filter.
+//! filter, [`ProcessEvents`] listens to processes.
 
 pub mod address;
+mod ear;
 mod frame;
 pub mod lab;
 mod link;
 mod monitor;
 pub mod nft;
+mod processes;
 mod request;
 pub mod route;
 pub mod rule;
@@ -19,6 +21,7 @@ pub mod rule;
 pub use address::{AddressEntry, AddressSpec, Change, PROTOCOL_MARK};
 pub use link::Link;
 pub use monitor::{Event, Group, Monitor};
+pub use processes::{ProcessEvent, ProcessEvents};
 pub use request::{Request, Requests};
 pub use route::{Hop, ROUTE_PROTOCOL, RouteEntry, RouteSpec};
 pub use rule::{RuleEntry, RuleSpec};

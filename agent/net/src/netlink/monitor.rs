@@ -2,22 +2,15 @@
 
 use super::{
     AddressEntry, Link,
+    ear::{Ear, Heard, instruction, number_in_filter},
     frame::{Frame, frames},
     open_socket,
 };
 use crate::NetError;
-use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{SockFilter, SockRef};
-use std::{
-    io,
-    os::fd::{AsFd, BorrowedFd},
-};
-
-/// The largest notification we ask for is a link's, about 2 KiB.
-const RECEIVE_BYTES: usize = 16 << 10;
-/// A queue this long cannot be in a 4 MiB buffer: whoever reads more is being fed faster than it reads.
-const DRAIN_MAX: usize = 1 << 16;
+use socket2::SockFilter;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// What to listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +66,7 @@ pub enum Event {
 /// A netlink socket that listens and never blocks.
 #[derive(Debug)]
 pub struct Monitor {
-    socket: Socket,
-    receiving: Vec<u8>,
+    ear: Ear,
 }
 
 impl Monitor {
@@ -94,87 +86,55 @@ impl Monitor {
             };
             socket.add_membership(number).map_err(failed)?;
         }
-        Ok(Self { socket, receiving: vec![0; RECEIVE_BYTES] })
+        Ok(Self { ear: Ear::new(socket) })
     }
 
     /// From now on, leaves out addresses added through the socket with this port id
     /// ([`Requests::port_id`](super::Requests::port_id)): whoever claims thousands has the results and
     /// needs no echo. Removals are always reported, as one can take other addresses along.
     pub fn ignore_additions_by(&self, port_id: u32) -> Result<(), NetError> {
-        self.filter(&additions_filter(port_id))
+        self.ear.filter(&additions_filter(port_id))
     }
 
     /// From now on, of routes and rules reports removals alone, and of routes those that carry the mark
     /// `protocol`: a routing daemon may change thousands of others a second.
     pub fn only_removals_of(&self, protocol: u8) -> Result<(), NetError> {
-        self.filter(&removals_filter(protocol))
-    }
-
-    fn filter(&self, program: &[SockFilter]) -> Result<(), NetError> {
-        SockRef::from(&self.socket)
-            .attach_filter(program)
-            .map_err(|error| NetError::from_io("filter netlink notifications", &error))
+        self.ear.filter(&removals_filter(protocol))
     }
 
     /// Limits the queue in the kernel to about `bytes` (4 MiB at first), to provoke overruns in tests.
     pub fn limit_queue(&mut self, bytes: usize) -> Result<(), NetError> {
-        setsockopt(&self.socket, sockopt::RcvBuf, &bytes)
+        setsockopt(&self.ear.socket, sockopt::RcvBuf, &bytes)
             .map_err(|errno| NetError::new("set the queue of a netlink socket", errno))
     }
 
     /// Hands at most `limit` notifications to `f`; true when there may be more.
     pub fn read(&mut self, limit: usize, f: &mut dyn FnMut(Event)) -> Result<bool, NetError> {
         for _ in 0..limit {
-            match self.receive() {
-                Ok(Some(length)) => {
-                    // A notification cut short is one lost.
-                    let Some(datagram) = self.receiving.get(..length) else {
-                        return Ok(self.overrun(f));
-                    };
+            match self.ear.hear()? {
+                Heard::Datagram(datagram) => {
                     frames(datagram).filter_map(|frame| event(&frame)).for_each(&mut *f);
                 }
-                Ok(None) => return Ok(false),
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(self.overrun(f)),
-                Err(error) => return Err(NetError::from_io("read netlink notifications", &error)),
+                Heard::Nothing => return Ok(false),
+                Heard::Lost => {
+                    let drained = self.ear.drain();
+                    f(Event::Overrun);
+                    return Ok(!drained);
+                }
             }
         }
         Ok(true)
-    }
-
-    /// Empties the queue, then reports the loss.
-    fn overrun(&mut self, f: &mut dyn FnMut(Event)) -> bool {
-        let drained = (0..DRAIN_MAX).any(|_| matches!(self.receive(), Ok(None)));
-        f(Event::Overrun);
-        !drained
-    }
-
-    /// Length of the next notification from the kernel, `None` when there is none.
-    fn receive(&mut self) -> io::Result<Option<usize>> {
-        loop {
-            let mut room = &mut self.receiving[..];
-            match self.socket.recv_from(&mut room, libc::MSG_DONTWAIT | libc::MSG_TRUNC) {
-                Ok((length, sender)) if sender.port_number() == 0 => return Ok(Some(length)),
-                Ok(_) => return Ok(Some(0)), // from a process: counts against the limit, says nothing
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
     }
 }
 
 impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.ear.socket.as_fd()
     }
 }
 
 /// Where the kind of a notification is.
 const KIND_OFFSET: u32 = 4;
-
-fn instruction(code: u32, yes: u8, no: u8, k: u32) -> SockFilter {
-    SockFilter::new(code as u16, yes, no, k)
-}
 
 /// The filter reads numbers as big-endian, netlink's are native.
 fn kind_in_filter(kind: u16) -> u32 {
@@ -186,7 +146,7 @@ fn additions_filter(port_id: u32) -> [SockFilter; 6] {
     use libc::*;
     const PORT_OFFSET: u32 = 12;
     let kind = kind_in_filter(RTM_NEWADDR);
-    let port = u32::from_be_bytes(port_id.to_ne_bytes());
+    let port = number_in_filter(port_id);
     [
         instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, KIND_OFFSET),
         instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, kind),
