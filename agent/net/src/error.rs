@@ -14,12 +14,13 @@ struct Refusal {
     attempt: String,
     errno: Errno,
     detail: Option<String>,
+    mend: Option<&'static str>,
 }
 
 impl NetError {
     /// `attempt` continues the word "cannot", and names its object: "add address 192.0.2.1/24 to eth0".
     pub fn new(attempt: impl Into<String>, errno: Errno) -> Self {
-        Self(Box::new(Refusal { attempt: attempt.into(), errno, detail: None }))
+        Self(Box::new(Refusal { attempt: attempt.into(), errno, detail: None, mend: None }))
     }
 
     /// An error of the standard library; one without a kernel number becomes `EIO`.
@@ -31,6 +32,13 @@ impl NetError {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// Says what would mend it, where the number alone would tell nothing or something else.
+    #[must_use]
+    pub fn with_mend(mut self, mend: &'static str) -> Self {
+        self.0.mend = Some(mend);
         self
     }
 
@@ -46,6 +54,9 @@ impl NetError {
 
     /// What would mend it, where that is known.
     fn mend(&self) -> Option<&'static str> {
+        if self.0.mend.is_some() {
+            return self.0.mend;
+        }
         Some(match self.0.errno {
             Errno::EPERM | Errno::EACCES => "run as root, or grant CAP_NET_ADMIN and CAP_NET_RAW",
             Errno::ENODEV | Errno::ENXIO => "the interface does not exist (any more); compare with `ip link`",
@@ -61,7 +72,7 @@ impl NetError {
 
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Refusal { attempt, errno, detail } = &*self.0;
+        let Refusal { attempt, errno, detail, .. } = &*self.0;
         write!(f, "cannot {attempt}: {} ({errno:?})", errno.desc())?;
         if let Some(detail) = detail {
             write!(f, ": {detail}")?;

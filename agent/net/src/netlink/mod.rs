@@ -4,11 +4,13 @@
 //! [`Requests`] asks and waits, [`Monitor`] listens and never waits. Messages to the kernel are built
 //! with netlink-packet-route; of what comes back only the attributes we use are decoded, so that an
 //! attribute from a newer kernel can never make a link unreadable. [`nft`] does the same for the packet
-//! filter, [`ProcessEvents`] listens to processes.
+//! filter, [`ipvs`] for the load balancer, [`ProcessEvents`] listens to processes.
 
 pub mod address;
+mod build;
 mod ear;
 mod frame;
+pub mod ipvs;
 pub mod lab;
 mod link;
 mod monitor;

@@ -8,6 +8,7 @@
 //!
 //! Changes travel between `BATCH_BEGIN` and `BATCH_END` in one datagram and happen all or not at all.
 
+use super::super::build::{Attributes, Header, append};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 
 /// Subsystem number of nf_tables within netfilter netlink.
@@ -16,8 +17,6 @@ pub(super) const SUBSYSTEM: u16 = 10;
 pub(super) const IPV4: u8 = 2;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
-const NESTED: u16 = 0x8000;
-const HEADER_BYTES: usize = 16;
 
 /// What a message is about (`NFT_MSG_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,57 +91,11 @@ impl Datagram {
         resource: u16,
         fill: impl FnOnce(&mut Attributes<'_>),
     ) {
-        let start = self.bytes.len();
-        self.last = start;
-        self.bytes.extend([0; 4]);
-        self.bytes.extend(number.to_ne_bytes());
-        self.bytes.extend((NLM_F_REQUEST | flags).to_ne_bytes());
-        self.bytes.extend(self.sequence.to_ne_bytes());
-        self.bytes.extend([0; 4]);
-        self.bytes.extend([family, 0]);
-        self.bytes.extend(resource.to_be_bytes());
-        fill(&mut Attributes(&mut self.bytes));
-        let length = (self.bytes.len() - start) as u32;
-        self.bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+        let [high, low] = resource.to_be_bytes();
+        self.last = self.bytes.len();
+        let header = Header { kind: number, flags: NLM_F_REQUEST | flags, sequence: self.sequence };
+        append(&mut self.bytes, &header, [family, 0, high, low], fill);
         self.sequence = self.sequence.wrapping_add(1);
-    }
-}
-
-/// Attributes being appended to a message.
-#[derive(Debug)]
-pub(super) struct Attributes<'a>(&'a mut Vec<u8>);
-
-impl Attributes<'_> {
-    /// Bytes as they are: fewer than 64 KiB, as every length in an attribute has 16 bits.
-    pub(super) fn bytes(&mut self, kind: u16, value: &[u8]) {
-        self.open(kind, |bytes| bytes.extend(value));
-    }
-
-    /// A NUL-terminated string.
-    pub(super) fn string(&mut self, kind: u16, value: &str) {
-        self.open(kind, |bytes| {
-            bytes.extend(value.as_bytes());
-            bytes.push(0);
-        });
-    }
-
-    pub(super) fn number(&mut self, kind: u16, value: u32) {
-        self.bytes(kind, &value.to_be_bytes());
-    }
-
-    pub(super) fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Attributes<'_>)) {
-        self.open(kind | NESTED, |bytes| fill(&mut Attributes(bytes)));
-    }
-
-    fn open(&mut self, kind: u16, fill: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.0.len();
-        self.0.extend([0; 2]);
-        self.0.extend(kind.to_ne_bytes());
-        fill(self.0);
-        let length = self.0.len() - start;
-        debug_assert!(length <= usize::from(u16::MAX), "an attribute of {length} bytes");
-        self.0[start..start + 2].copy_from_slice(&(length as u16).to_ne_bytes());
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 }
 
@@ -170,7 +123,6 @@ pub(super) fn find_comment(kind: u8, mut data: &[u8]) -> Option<String> {
 
 /// Bytes of the `nfgenmsg` that precede the attributes in a message's body.
 pub(super) const GENERIC_BYTES: usize = 4;
-const _: () = assert!(HEADER_BYTES + GENERIC_BYTES == 20);
 
 #[cfg(test)]
 mod tests {
@@ -203,24 +155,6 @@ mod tests {
         assert_eq!(datagram.bytes[4..6], 0x10u16.to_ne_bytes());
         assert_eq!(datagram.bytes[16..20], [0, 0, 0, 10]);
         assert_eq!(datagram.bytes[24..26], 0x11u16.to_ne_bytes());
-    }
-
-    #[test]
-    fn nested_numbers_are_big_endian_and_padded() {
-        let mut bytes = Vec::new();
-        Attributes(&mut bytes).nest(4, |hook| {
-            hook.number(1, 3);
-            hook.bytes(2, &[9]);
-        });
-        let mut expected = 20u16.to_ne_bytes().to_vec();
-        expected.extend((4u16 | NESTED).to_ne_bytes());
-        expected.extend(8u16.to_ne_bytes());
-        expected.extend(1u16.to_ne_bytes());
-        expected.extend([0, 0, 0, 3]);
-        expected.extend(5u16.to_ne_bytes());
-        expected.extend(2u16.to_ne_bytes());
-        expected.extend([9, 0, 0, 0]);
-        assert_eq!(bytes, expected);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The table's content: one set of addresses and two chains that drop what the set names.
 
+use super::super::build::Attributes;
 use super::Table;
-use super::message::{Attributes, Datagram, Kind, comment};
+use super::message::{Datagram, Kind, comment};
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use std::net::Ipv4Addr;
 
@@ -67,10 +68,10 @@ fn set(datagram: &mut Datagram, table: &Table) {
     datagram.message(Kind::NewSet, NLM_F_CREATE, |set| {
         set.string(1, &table.name);
         set.string(2, SET);
-        set.number(3, 0);
-        set.number(4, TYPE_IPV4_ADDRESS);
-        set.number(5, 4);
-        set.number(10, SET_ID);
+        set.be32(3, 0);
+        set.be32(4, TYPE_IPV4_ADDRESS);
+        set.be32(5, 4);
+        set.be32(10, SET_ID);
         set.bytes(13, &user_data);
     });
 }
@@ -80,10 +81,10 @@ fn chain(datagram: &mut Datagram, table: &Table, name: &str, hook: u32) {
         chain.string(1, &table.name);
         chain.string(3, name);
         chain.nest(4, |where_| {
-            where_.number(1, hook);
+            where_.be32(1, hook);
             where_.bytes(2, &table.priority.to_be_bytes());
         });
-        chain.number(5, ACCEPT);
+        chain.be32(5, ACCEPT);
         chain.string(7, "filter");
     });
 }
@@ -119,26 +120,26 @@ impl Step {
     fn append(&self, element: &mut Attributes<'_>) {
         match *self {
             Self::Load { header, offset, length } => expression(element, "payload", |data| {
-                data.number(1, REGISTER_1);
-                data.number(2, header);
-                data.number(3, offset);
-                data.number(4, length);
+                data.be32(1, REGISTER_1);
+                data.be32(2, header);
+                data.be32(3, offset);
+                data.be32(4, length);
             }),
             Self::InSet(wanted) => expression(element, "lookup", |data| {
                 data.string(1, SET);
-                data.number(2, REGISTER_1);
-                data.number(4, SET_ID);
-                data.number(5, u32::from(!wanted));
+                data.be32(2, REGISTER_1);
+                data.be32(4, SET_ID);
+                data.be32(5, u32::from(!wanted));
             }),
             Self::Is(byte) => expression(element, "cmp", |data| {
-                data.number(1, REGISTER_1);
-                data.number(2, 0);
+                data.be32(1, REGISTER_1);
+                data.be32(2, 0);
                 data.nest(3, |value| value.bytes(1, &[byte]));
             }),
             Self::Count => expression(element, "counter", |_| ()),
             Self::Verdict(verdict) => expression(element, "immediate", |data| {
-                data.number(1, 0);
-                data.nest(2, |value| value.nest(2, |of| of.number(1, verdict)));
+                data.be32(1, 0);
+                data.nest(2, |value| value.nest(2, |of| of.be32(1, verdict)));
             }),
         }
     }
