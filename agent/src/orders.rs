@@ -14,6 +14,8 @@ pub struct Orders {
     pub rest: bool,
     /// As master, advertise this priority until another master is heard.
     pub lead: Option<Priority>,
+    /// A peer that is connected could be handed the router.
+    pub helped: bool,
 }
 
 impl Orders {

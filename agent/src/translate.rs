@@ -4,8 +4,13 @@ use crate::orders::Orders;
 use hacluster_conf::model::{self, Authentication, InitialState, VirtualRouter};
 use hacluster_core::machine::{Announce, Parameters, Preemption};
 use hacluster_core::receive::Expectation;
+use hacluster_core::time::Duration;
 use hacluster_core::wire::{Auth, v2::Outgoing};
 use std::net::Ipv4Addr;
+
+/// So long a peer may take to be found and asked before everybody hears that somebody better should rule:
+/// an advert heard first would have it, or a neighbour that is no peer, take over by plain VRRP.
+const HANDOVER_MAX: Duration = Duration::from_millis(100);
 
 pub(crate) fn parameters(router: &VirtualRouter, fast_takeover: bool, orders: Orders) -> Parameters {
     let garp = &router.garp;
@@ -22,6 +27,7 @@ pub(crate) fn parameters(router: &VirtualRouter, fast_takeover: bool, orders: Or
         fast_takeover,
         lower_prio_no_advert: router.lower_prio_no_advert,
         higher_prio_send_advert: router.higher_prio_send_advert,
+        lowered_advert_delay: if orders.helped { HANDOVER_MAX } else { Duration::ZERO },
         announce: Announce {
             master_rounds: garp.master_repeat,
             master_delay: garp.master_delay,

@@ -170,7 +170,8 @@ impl Kept {
         before
     }
 
-    /// What the protocol thread has to obey at `place`.
+    /// What the protocol thread has to obey at `place`, as far as it was ordered: whether a peer helps is
+    /// not known here.
     pub fn orders(&self, place: &Place) -> Orders {
         let told = self.routers.get(place);
         let holds = told.is_some_and(|told| told.hold.is_some());
@@ -178,6 +179,7 @@ impl Kept {
             hold_back: holds || self.pause.is_some() || self.drain.is_some() || self.leaving.contains(place),
             rest: self.drain.is_some() && !self.emptying,
             lead: told.and_then(|told| told.lead.as_ref()).and_then(Lead::order),
+            helped: false,
         }
     }
 
@@ -385,7 +387,7 @@ mod tests {
     fn orders_follow_from_what_is_kept() {
         let mut kept = Kept::default();
         let back = Orders { hold_back: true, ..Orders::default() };
-        let rest = Orders { hold_back: true, rest: true, lead: None };
+        let rest = Orders { hold_back: true, rest: true, ..Orders::default() };
         assert_eq!(kept.orders(&place(1)), Orders::default());
         kept.set_hold(&place(1), Some(hold(HoldKind::Failover, None)));
         assert_eq!((kept.orders(&place(1)), kept.orders(&place(2))), (back, Orders::default()));

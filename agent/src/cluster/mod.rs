@@ -47,7 +47,7 @@ use hacluster_core::vrid::Vrid;
 use hacluster_proto::v1;
 use holds::{Hold, Kept, Lead, Store};
 use peers::{OnChange, Peer, PeerChange, Target};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -78,6 +78,8 @@ struct Inner {
     transitions: broadcast::Sender<Told>,
     /// Of which virtual routers priorities may have changed, here or at a peer.
     ranks: ranks::Bell,
+    /// Places whose router a connected peer could be handed.
+    helped: Mutex<BTreeSet<Place>>,
     ground: OnceLock<Ground>,
 }
 
@@ -177,6 +179,7 @@ impl Cluster {
             next_ticket: AtomicU64::new(1),
             transitions: broadcast::Sender::new(TRANSITIONS),
             ranks: ranks::Bell::default(),
+            helped: Mutex::default(),
             ground: OnceLock::new(),
         }))
     }
@@ -225,8 +228,11 @@ impl Cluster {
             let Some(cluster) = inner.upgrade().map(Cluster) else { return };
             match change {
                 PeerChange::Told(vrid) => return cluster.looks_up(vrid),
-                PeerChange::Connected => cluster.say(None, false, format!("peer {name} answers")),
-                PeerChange::Interrupted => {}
+                PeerChange::Connected => {
+                    cluster.looks_up(None);
+                    cluster.say(None, false, format!("peer {name} answers"));
+                }
+                PeerChange::Interrupted => cluster.looks_up(None),
                 PeerChange::Lost(why) => {
                     let text = format!("peer {name} does not answer: {why}. Plain VRRP goes on");
                     cluster.say(None, true, text);
@@ -239,7 +245,7 @@ impl Cluster {
     /// Calls `send` with what `place` has to obey from its first moment on. For the supervisor.
     pub fn with_orders(&self, place: &Place, send: impl FnOnce(Orders)) {
         let mut told = lock(&self.0.told);
-        let orders = self.0.store.kept().orders(place);
+        let orders = self.orders(&self.0.store.kept(), place);
         send(orders); // under the lock: later orders must come later
         told.insert(place.clone(), orders);
     }
@@ -247,6 +253,7 @@ impl Cluster {
     /// `place` runs no more.
     pub fn forget(&self, place: &Place) {
         lock(&self.0.told).remove(place);
+        lock(&self.0.helped).remove(place);
         self.0.store.kept().leaving.remove(place);
     }
 
@@ -315,12 +322,16 @@ impl Cluster {
         result
     }
 
+    fn orders(&self, kept: &Kept, place: &Place) -> Orders {
+        Orders { helped: lock(&self.0.helped).contains(place), ..kept.orders(place) }
+    }
+
     /// Tells the protocol thread what changed of its orders. What does not fit is told later.
     fn tell_orders(&self) {
         let mut told = lock(&self.0.told);
         let kept = self.0.store.kept();
         for (place, told) in told.iter_mut() {
-            let orders = kept.orders(place);
+            let orders = self.orders(&kept, place);
             let command = || Command::Orders { place: place.clone(), orders };
             if orders != *told && self.0.commands.try_send(command()).is_ok() {
                 *told = orders;

@@ -8,10 +8,15 @@
 //! the peer take over with the next advert, with a moment in which nobody answers; so this changes when
 //! and how, never who. What went over once is left to plain VRRP for [`SETTLES`]: two nodes that see
 //! each other's priorities late must not hand a router to and fro.
+//!
+//! An advert with the lowered priority would have neighbours act before that. So the machine of a router
+//! that a peer could be handed is told so ([`Orders::helped`](crate::orders::Orders::helped)): it keeps
+//! the advert back for a moment, and where nobody could help speaks at once.
 
 use super::judge::owns;
 use super::known::key_of;
 use super::moves::{After, Wish};
+use super::plan::PeerView;
 use super::{Cluster, Ours, Place, lock};
 use crate::chronicle::Change;
 use hacluster_core::vrid::Vrid;
@@ -56,12 +61,18 @@ impl Bell {
     }
 }
 
-/// Whether the peer's side `theirs` is about to take over from `ours`, which rules, by its priority.
-fn outranks(ours: &v1::VirtualRouter, theirs: &v1::VirtualRouter) -> bool {
-    let rules = ours.state() == v1::State::Master && !owns(ours) && ours.r#move.is_none();
+/// Whether the peer's side `theirs` would take over from `ours`, which rules, if it had the higher
+/// priority.
+fn could_follow(ours: &v1::VirtualRouter, theirs: &v1::VirtualRouter) -> bool {
+    let rules = ours.state() == v1::State::Master && !owns(ours);
     let follows = theirs.state() == v1::State::Backup && theirs.master_address == ours.source;
-    let able = theirs.preempts && theirs.r#move.is_none() && theirs.agreement == ours.agreement;
-    rules && follows && able && theirs.priority_effective > ours.priority_effective
+    rules && follows && theirs.preempts && theirs.agreement == ours.agreement
+}
+
+/// Whether it is about to, by its priority.
+fn outranks(ours: &v1::VirtualRouter, theirs: &v1::VirtualRouter) -> bool {
+    let moves = ours.r#move.is_some() || theirs.r#move.is_some();
+    could_follow(ours, theirs) && !moves && theirs.priority_effective > ours.priority_effective
 }
 
 impl Cluster {
@@ -77,7 +88,9 @@ impl Cluster {
         loop {
             let Rung { vrids, all } = self.0.ranks.wait().await;
             moved.retain(|_, at| at.elapsed() < SETTLES);
-            for ours in self.all_of(|vrid: Vrid| all || vrids.contains(&vrid.get())) {
+            let rung = self.all_of(|vrid: Vrid| all || vrids.contains(&vrid.get()));
+            self.know_helped(&rung);
+            for ours in rung {
                 if moved.contains_key(&ours.place) || !self.is_outranked(&ours) {
                     continue;
                 }
@@ -103,12 +116,28 @@ impl Cluster {
         }
     }
 
+    /// Finds out for which of `rung` a peer is there: those keep a lowered priority to themselves for a
+    /// moment, in which the peer is handed the router.
+    fn know_helped(&self, rung: &[Ours]) {
+        let mut changed = false;
+        for ours in rung {
+            let known = self.any_peer(ours, could_follow);
+            let mut helped = lock(&self.0.helped);
+            changed |= if known { helped.insert(ours.place.clone()) } else { helped.remove(&ours.place) };
+        }
+        if changed {
+            self.tell_orders();
+        }
+    }
+
     fn is_outranked(&self, ours: &Ours) -> bool {
-        ours.now.state() == v1::State::Master
-            && self
-                .peer_views(ours)
-                .iter()
-                .any(|view| view.router.as_ref().is_some_and(|it| outranks(&ours.now, it)))
+        self.any_peer(ours, outranks)
+    }
+
+    /// Whether the side of a connected peer is so, as ours is.
+    fn any_peer(&self, ours: &Ours, is_so: fn(&v1::VirtualRouter, &v1::VirtualRouter) -> bool) -> bool {
+        let so = |view: &PeerView| view.router.as_ref().is_some_and(|theirs| is_so(&ours.now, theirs));
+        ours.now.state() == v1::State::Master && self.peer_views(ours).iter().any(so)
     }
 
     /// What was told may be old: every candidate is asked again.
@@ -181,6 +210,16 @@ mod tests {
             spoil(&mut ours, &mut theirs);
             assert!(!outranks(&ours, &theirs), "{why}");
         }
+    }
+
+    #[test]
+    fn who_could_be_handed_the_router_need_not_be_better_yet() {
+        let (ours, theirs) = (ours(), theirs());
+        let before = v1::VirtualRouter { priority_effective: 100, ..ours.clone() };
+        assert!(could_follow(&before, &theirs) && !outranks(&before, &theirs));
+        let busy = v1::VirtualRouter { r#move: Some(v1::MoveUnderWay::default()), ..ours };
+        assert!(could_follow(&busy, &theirs), "a move does not make it flap");
+        assert!(!could_follow(&before, &v1::VirtualRouter { preempts: false, ..theirs }));
     }
 
     #[tokio::test]

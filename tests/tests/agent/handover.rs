@@ -17,7 +17,7 @@ use std::{
 
 const LEFT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
-const HOLD_BACK: Orders = Orders { hold_back: true, rest: false, lead: None };
+const HOLD_BACK: Orders = Orders { hold_back: true, rest: false, lead: None, helped: false };
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_router_is_handed_over_and_a_third_node_sees_one_master", handed_over);

@@ -1,13 +1,19 @@
 //! Who rules by which right, and what is handed over without anybody asking: leads that must end,
 //! priorities that change, reloads, and the stop of a node that rules much.
 
-use anyhow::{Result, ensure};
-use hacluster_lab::{LIMIT, Lab, wait_for};
+use anyhow::{Result, bail, ensure};
+use hacluster_lab::{Host, LIMIT, Lab, wait_for};
 use hacluster_tests::harness::{CONTROL, Cluster, Instance, LAN, Suite, VIP, Vigil, Wire, free, hold, trio};
-use std::{fs, net::Ipv4Addr, time::Instant};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 /// Virtual routers of a node that rules much.
 const MANY: u8 = 200;
+/// Tries of what a busy machine may be too slow for.
+const VERDICTS: usize = 5;
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_lead_ends_when_both_nodes_were_down", both_down);
@@ -15,6 +21,10 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_target_that_is_not_heard_steps_back", not_heard);
     suite.trial("a_drained_target_is_refused", drained);
     suite.trial("a_master_that_a_peer_outranks_hands_over", outranked);
+    suite.trial("a_tracked_file_hands_over_before_the_lowered_priority_is_said", by_file);
+    suite.trial("a_tracked_script_hands_over_before_the_lowered_priority_is_said", by_script);
+    suite.trial("a_tracked_file_without_a_weight_makes_the_peer_take_over_at_once", by_fault);
+    suite.trial("a_lowered_priority_that_no_peer_outranks_is_said_all_the_same", nobody_better);
     suite.trial("a_router_that_a_reload_removes_is_handed_over", removed);
     suite.trial("the_stop_of_a_node_that_rules_much_hands_everything_over", many);
 }
@@ -117,6 +127,104 @@ fn outranked() -> Result<()> {
         let holders = vigil.never_without()?;
         ensure!(holders.releases == 2, "to and fro: {holders:?}");
         Ok(())
+    })
+}
+
+/// `left` with something tracked, which is good until it writes the file `down`.
+fn tracking(host: &Host, block: &str, weight: i8, used: &str) -> Result<String> {
+    let down = host.directory().join("down");
+    fs::write(&down, "0")?;
+    let block = block.replace("DOWN", &down.display().to_string()).replace("WEIGHT", &weight.to_string());
+    let instance = Instance::new(100).master().interval(5).with(used);
+    Ok(format!("global_defs {{\n    script_user root\n}}\n{block}{instance}"))
+}
+
+fn file(host: &Host, weight: i8) -> Result<String> {
+    let block = "track_file down {\n    file DOWN\n    weight WEIGHT\n}\n";
+    tracking(host, block, weight, "track_file {\n        down\n    }")
+}
+
+fn by_file() -> Result<()> {
+    by_verdict(|host| file(host, 1), ["-20", "0"], ["file down", "says -20"])
+}
+
+fn by_script() -> Result<()> {
+    let script = |host: &Host| {
+        let block = "vrrp_script chk {\n    script \"/bin/grep -q 0 DOWN\"\n    interval 1\n    fall 1\n    \
+                     rise 1\n    weight WEIGHT\n}\n";
+        tracking(host, block, -20, "track_script {\n        chk\n    }")
+    };
+    by_verdict(script, ["1", "0"], ["script chk failed", "exit 1"])
+}
+
+/// The verdict moves the router without a moment in which nobody has it, and no neighbour hears of the
+/// lower priority before. A machine that is busy for longer than the advert is kept back falls back on
+/// plain VRRP: so of some verdicts one has to come off.
+fn by_verdict(
+    config: impl FnOnce(&Host) -> Result<String>,
+    [bad, good]: [&str; 2],
+    said: [&str; 2],
+) -> Result<()> {
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let config = config(cluster.host("left")?)?;
+        let pair = cluster.pair_of(config, Instance::new(98).interval(5))?;
+        let (wire, down) = (Wire::tap(lab, LAN)?, pair.left.host.directory().join("down"));
+        for _ in 0..VERDICTS {
+            let vigil = Vigil::start(&[pair.left.host, pair.right.host], VIP)?;
+            let start = Instant::now();
+            fs::write(&down, bad)?;
+            cluster.served_by("right")?;
+            pair.left.logged(&said)?;
+            let took = wire.advert("right", 51, start, |advert| advert.priority == 98)?.at;
+            let left = wire.adverts_since("left", 51, start);
+            let silent = left.iter().all(|seen| seen.at > took || seen.packet.priority == 100);
+            let without_gap = silent && vigil.never_without().is_ok();
+            fs::write(&down, good)?;
+            cluster.served_by("left")?;
+            cluster.ready()?;
+            if without_gap {
+                return pair.right.logged(&["Backup -> Master", "master 10.9.0.1 handed it over"]).map(drop);
+            }
+            std::thread::sleep(Duration::from_secs(6)); // what was moved rests for a while
+        }
+        bail!("in none of {VERDICTS} verdicts the address was handed over first:\n{}", wire.capture.summary())
+    })
+}
+
+fn by_fault() -> Result<()> {
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let config = file(cluster.host("left")?, 0)?;
+        let pair = cluster.pair_of(config, Instance::new(98).interval(5))?;
+        let down = pair.left.host.directory().join("down");
+        fs::write(&down, "1")?;
+        cluster.served_by("right")?;
+        pair.left.logged(&["Master -> Fault", "file down"])?;
+        pair.right.logged(&["Backup -> Master", "master 10.9.0.1 handed it over"])?;
+        fs::write(&down, "0")?;
+        cluster.served_by("left")?;
+        cluster.ready()
+    })
+}
+
+fn nobody_better() -> Result<()> {
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let config = file(cluster.host("left")?, 1)?;
+        let pair = cluster.pair_of(config, Instance::new(50).interval(5))?;
+        let wire = Wire::tap(lab, LAN)?;
+        let regular = wire.advert("left", 51, Instant::now(), |_| true)?.at;
+        fs::write(pair.left.host.directory().join("down"), "-20")?;
+        let said = wire.advert("left", 51, regular, |advert| advert.priority == 80)?.at;
+        let next = wire.advert("left", 51, said + Duration::from_millis(1), |_| true)?.at;
+        ensure!(
+            said + Duration::from_secs(5) <= next + Duration::from_millis(100),
+            "the schedule starts anew"
+        );
+        // Had it waited for its time, it would have been this one.
+        ensure!(said < regular + Duration::from_secs(5), "said only after {:?}", said - regular);
+        cluster.served_by("left")
     })
 }
 

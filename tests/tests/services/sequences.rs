@@ -11,6 +11,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_down_file_seen_by_a_script_100_80_100", by_script);
     suite.trial("a_number_in_a_tracked_file_100_80_100", by_file);
     suite.trial("a_tracked_interface_with_a_weight_100_70_100", by_interface);
+    suite.trial("the_lowered_priority_is_said_before_the_interval_is_over", at_once);
 }
 
 fn by_script() -> Result<()> {
@@ -82,6 +83,27 @@ fn by_interface() -> Result<()> {
         back(&wire, left, right, mended)?;
         ensure!(said(&wire, "left") == [100, 70, 100], "{:?}", said(&wire, "left"));
         Ok(())
+    })
+}
+
+/// With an interval of a minute nothing else than the verdict itself can have been the reason.
+fn at_once() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let wire = Wire::tap(lab, "lan")?;
+        let (left, right) = (lab.host("left")?, lab.host("right")?);
+        let down = left.directory().join("down");
+        let block = format!("track_file down {{\n    file {}\n}}", down.display());
+        // The first election must not take three minutes.
+        let tracked = "track_file {\n        down\n    }";
+        let instance = Instance::new(100).master().with(tracked);
+        let (master, backup) = left_over_right((left, config(&block, &instance)), right)?;
+        master.reload(config(&block, &instance.clone().interval(60)))?;
+        backup.reload(Instance::new(99).interval(60))?;
+        wire.advert("left", VRID, Instant::now() - LIMIT, |advert| advert.interval == 60)?;
+        backup.logged(&["VI_1: ", "advert_interval"])?;
+        let start = Instant::now();
+        fs::write(&down, "-20")?;
+        lowered(&wire, left, right, start, 80)
     })
 }
 

@@ -30,6 +30,10 @@ pub const PREPARING_MAX: Duration = Duration::from_millis(1_000);
 /// forgot about it must not decide an election much later.
 pub const YIELD_TO_MAX: Duration = Duration::from_millis(5_000);
 
+/// Once a successor is being asked, a lowered priority is kept back until it is heard, at most so long: it
+/// would have the successor, or somebody else, take over before the addresses are in place there.
+pub const SUCCESSOR_MAX: Duration = Duration::from_millis(500);
+
 /// What the former master said before it heard us is under way at most this long.
 pub const FORMER_MAX: Duration = Duration::from_millis(500);
 
@@ -140,6 +144,10 @@ impl Machine {
         let State::Master(master) = &mut self.state else { return };
         let promised = successor.map(|successor| (successor, now + YIELD_TO_MAX));
         let before = core::mem::replace(&mut master.handover.yield_to, promised);
+        if before.is_none() && promised.is_some() && master.owes_fall() {
+            master.lowered = Some(now + SUCCESSOR_MAX);
+            master.next_advert = now + SUCCESSOR_MAX;
+        }
         if before.is_some() && successor.is_none() {
             master.handover.confirm = Some(now);
             self.confirm_handover(now);

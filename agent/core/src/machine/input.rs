@@ -85,6 +85,9 @@ pub struct Parameters {
     pub lower_prio_no_advert: bool,
     /// One last advert when yielding.
     pub higher_prio_send_advert: bool,
+    /// As master whose priority fell, keep that to oneself for so long: somebody can be handed the router
+    /// meanwhile. Zero where nobody can: whoever is better then learns of it at once.
+    pub lowered_advert_delay: Duration,
     /// Announcements.
     pub announce: Announce,
 }

@@ -22,10 +22,18 @@ impl Parameters {
             second_burst: later(announce.master_delay).map(|at| (at, announce.master_rounds)),
             refresh: later(announce.refresh),
             since: now,
+            lowered: None,
             insisted: None,
             owed_answer: None,
             handover: Handover::default(),
         }
+    }
+}
+
+impl Master {
+    /// A fall of the priority is not said yet. Any advert says it, and moves the next one beyond.
+    pub(super) fn owes_fall(&self) -> bool {
+        self.lowered.is_some_and(|at| self.next_advert <= at)
     }
 }
 
@@ -69,6 +77,25 @@ impl Machine {
         master.insisted = Some(now);
         master.next_advert = now + parameters.interval.duration();
         self.actions.push_back(Action::Advertise(priority));
+    }
+
+    /// Its priority fell: somebody better may be there and must not wait for up to an interval to hear it.
+    /// A priority that keeps falling is said as often as a rival is answered, and no later for that.
+    pub(super) fn priority_fell(&mut self, now: Instant) {
+        let (parameters, priority) = (self.parameters, self.priority());
+        let State::Master(master) = &mut self.state else { return };
+        let soon = now + parameters.lowered_advert_delay;
+        let at = match master.lowered {
+            Some(owed) if master.owes_fall() => owed,
+            Some(said) => soon.max(said + INSIST_INTERVAL_MIN),
+            None => soon,
+        };
+        master.lowered = Some(at);
+        master.next_advert = at;
+        if at <= now {
+            master.next_advert = now + parameters.interval.duration();
+            self.actions.push_back(Action::Advertise(priority));
+        }
     }
 
     /// Another master says that it leaves. It may have answered requests for the MAC until now.

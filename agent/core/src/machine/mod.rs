@@ -213,6 +213,7 @@ impl Machine {
         let (before, after) = (self.parameters.master_down(), new.master_down());
         let interval_changed = self.parameters.interval != new.interval;
         let refresh_changed = self.parameters.announce.refresh != new.announce.refresh;
+        let spoken = self.priority();
         self.parameters = new;
         match &mut self.state {
             State::Initialize | State::Fault => {}
@@ -225,6 +226,9 @@ impl Machine {
                     master.refresh = new.master_since(now).refresh;
                 }
             }
+        }
+        if self.priority() < spoken {
+            self.priority_fell(now);
         }
     }
 

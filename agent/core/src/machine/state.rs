@@ -80,6 +80,8 @@ pub struct Master {
     pub refresh: Option<Instant>,
     /// When it began to rule.
     pub since: Instant,
+    /// When the latest fall of our priority was said, or will be.
+    pub lowered: Option<Instant>,
     /// When a lower priority was last answered.
     pub insisted: Option<Instant>,
     /// When to make up for an answer that came too soon after the last one.

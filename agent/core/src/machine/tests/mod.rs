@@ -1,6 +1,7 @@
 //! The machine, ring one: tables, timers, the RFC's clauses, properties.
 
 mod handover;
+mod lowered;
 mod prop;
 mod rfc;
 mod table;
@@ -24,6 +25,7 @@ pub(super) fn parameters(priority: u8) -> Parameters {
         fast_takeover: true,
         lower_prio_no_advert: false,
         higher_prio_send_advert: true,
+        lowered_advert_delay: Duration::ZERO,
         announce: Announce {
             master_rounds: 5,
             master_delay: Duration::from_secs(5),

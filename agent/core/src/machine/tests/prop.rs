@@ -15,7 +15,10 @@ fn any_input() -> impl Strategy<Value = Input> {
         1 => fault.prop_map(Input::FaultCleared),
         1 => Just(Input::ClaimRefused),
         3 => any_request(),
-        1 => (1_u8..=255).prop_map(|priority| Input::Parameters(parameters(priority))),
+        1 => (1_u8..=255, any::<bool>()).prop_map(|(priority, helped)| {
+            let lowered_advert_delay = Duration::from_millis(if helped { 100 } else { 0 });
+            Input::Parameters(Parameters { lowered_advert_delay, ..parameters(priority) })
+        }),
     ]
 }
 
