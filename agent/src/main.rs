@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use hacluster_agent::args::Args;
-use hacluster_agent::{check, log, script, supervisor};
+use hacluster_agent::{check, init, log, script, supervisor};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -15,13 +15,18 @@ fn main() -> ExitCode {
         return check::check(&args);
     }
     log::init(args.log_format);
+    if init::is_process_1() {
+        return init::run().unwrap_or_else(failed);
+    }
     match supervisor::run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::from(2)
-        }
+        Err(error) => failed(error),
     }
+}
+
+fn failed(error: anyhow::Error) -> ExitCode {
+    tracing::error!("{error:#}");
+    ExitCode::from(2)
 }
 
 /// The small process that forks so that the agent need not.

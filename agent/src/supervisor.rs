@@ -16,6 +16,7 @@ use crate::notify::Notify;
 use crate::protocol::{self, Command, Ended, GroupDefinition, Queues};
 use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
 use crate::rundir::{self, RunDir};
+use crate::service_manager::ServiceManager;
 use crate::teller::Teller;
 use crate::watch::{self, Watch};
 use anyhow::{Context, bail};
@@ -67,6 +68,7 @@ struct Supervisor {
     watched: watch::Settings,
     /// Runs from the first thing on that is tracked.
     watch: Option<Watch>,
+    service_manager: ServiceManager,
 }
 
 /// Runs the agent until it is told to stop.
@@ -124,7 +126,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
     cluster.start(&api, notice_reader, &loaded.config);
 
+    let service_manager = ServiceManager::new(commands.clone(), orders.clone());
     let supervisor = Supervisor {
+        service_manager,
         args,
         in_force,
         run_dir,
@@ -187,10 +191,13 @@ impl Supervisor {
         waiter.add(self.asks.wake(), 2)?;
         let begins =
             clock::now() + Duration::from_millis(self.in_force.loaded.config.global.startup_delay_ms);
+        self.service_manager.ready(self.in_force.loaded.config.routers.len());
         let mut begun = notify.is_ready() && self.begin(begins);
         loop {
-            let waits = !begun && notify.is_ready();
-            waiter.wait_until(waits.then_some(begins))?.for_each(drop);
+            let begins_at = Some(begins).filter(|_| !begun && notify.is_ready());
+            let deadline = begins_at.into_iter().chain(self.service_manager.next_beat()).min();
+            waiter.wait_until(deadline)?.for_each(drop);
+            self.service_manager.beat();
             begun = begun || notify.is_ready() && self.begin(begins);
             if ended.clear() {
                 return self.stop(protocol);
@@ -282,9 +289,20 @@ impl Supervisor {
         }
     }
 
+    /// Reloads, and says so to the service manager: it waits for the end of what it asked for.
+    fn reload(&mut self, begun: bool, dry_run: bool) -> Reloaded {
+        if dry_run {
+            return self.load_anew(begun, true);
+        }
+        self.service_manager.reloading();
+        let reloaded = self.load_anew(begun, false);
+        self.service_manager.ready(self.in_force.loaded.config.routers.len());
+        reloaded
+    }
+
     /// Puts changed files in force without touching what did not change, or only says what that would
     /// be. Files that bring errors the running ones did not have are refused as a whole.
-    fn reload(&mut self, begun: bool, dry_run: bool) -> Reloaded {
+    fn load_anew(&mut self, begun: bool, dry_run: bool) -> Reloaded {
         let fresh = Arc::new(in_force::load(&self.args));
         let before = &self.in_force.loaded;
         let refused = refusal(&before.diagnostics, before.config.routers.len(), &fresh.loaded);
@@ -423,6 +441,7 @@ impl Supervisor {
     }
 
     fn stop(mut self, protocol: JoinHandle<Ended>) -> anyhow::Result<()> {
+        self.service_manager.stopping();
         if !protocol.is_finished() {
             self.cluster.hand_over(|_| true, "the agent stops");
         }

@@ -19,6 +19,19 @@ pub fn end_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(ask) };
 }
 
+/// The process that `command` starts has none of our privileges, whatever the service manager gave us to
+/// keep across programs (ambient capabilities); one that runs as root has those of root.
+pub fn keep_privileges(command: &mut Command) {
+    let drop_ambient = || {
+        // SAFETY: takes numbers and touches no memory; a system call alone, as a fresh child needs.
+        // A kernel before 4.3 refuses it, and has none.
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(drop_ambient) };
+}
+
 /// A descriptor that is readable once the process `number` has ended.
 ///
 /// # Errors

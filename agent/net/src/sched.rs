@@ -18,6 +18,10 @@ use std::{ffi::CString, fs};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Capability {
+    /// Becoming another group.
+    SetGid = 6,
+    /// Becoming another user.
+    SetUid = 7,
     /// Addresses, links, large buffers.
     NetAdmin = 12,
     /// Raw and packet sockets.
@@ -34,6 +38,8 @@ impl Capability {
     /// The name by which the manual knows it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::SetGid => "CAP_SETGID",
+            Self::SetUid => "CAP_SETUID",
             Self::NetAdmin => "CAP_NET_ADMIN",
             Self::NetRaw => "CAP_NET_RAW",
             Self::IpcLock => "CAP_IPC_LOCK",

@@ -150,6 +150,7 @@ impl Hands {
             Order::Release { id } => self.release(id, false),
             Order::Forget { id } => self.release(id, true),
             Order::Fix(fixed) => self.fix(fixed),
+            Order::Pulse(pulse) => pulse.answer(),
             Order::Retell => self.holdings.values_mut().for_each(|holding| holding.told = None),
             Order::Abandon => {
                 let ids: Vec<_> = self.holdings.keys().copied().collect();

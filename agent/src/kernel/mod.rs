@@ -25,6 +25,7 @@ mod work;
 
 use crate::event::{EventSender, Identity};
 use crate::mailbox::{Receiver, Sender};
+use crate::pulse::Pulse;
 use hacluster_conf::model::{Address, Route, Rule, Statics};
 use hacluster_core::time::{Duration, Instant};
 use hacluster_net::NetError;
@@ -71,6 +72,8 @@ pub enum Order {
     },
     /// This shall be on the host as long as the agent runs.
     Fix(Fixed),
+    /// Whether the thread lives.
+    Pulse(Pulse),
     /// Tell once more which addresses are there.
     Retell,
     /// The protocol thread is gone: release everything, then end as by `Shutdown`.

@@ -9,6 +9,7 @@ use super::groups::GroupDefinition;
 use crate::event::Place;
 use crate::kernel::RouterId;
 use crate::orders::Orders;
+use crate::pulse::Pulse;
 use crate::watch::Tracked;
 use hacluster_conf::model::VirtualRouter;
 use hacluster_core::priority::Priority;
@@ -110,6 +111,8 @@ pub enum Command {
         /// For the answer.
         ticket: Ticket,
     },
+    /// Whether the thread lives.
+    Pulse(Pulse),
     /// Events were lost: tell everything that is so once more.
     Retell,
     /// Stop all and end the thread.

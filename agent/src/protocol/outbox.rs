@@ -53,6 +53,7 @@ fn wish_of(order: &Order) -> Option<(RouterId, bool)> {
         | Order::Fix(_)
         | Order::Forget { .. }
         | Order::Retell
+        | Order::Pulse(_)
         | Order::Abandon
         | Order::Shutdown => None,
     }

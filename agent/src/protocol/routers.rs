@@ -35,6 +35,7 @@ impl Engine {
             Command::YieldTo { place, to, ticket } => self.yield_to(&place, to, ticket),
             Command::Resign { place, ticket } => self.resign(&place, ticket),
             Command::Lead { place, lead, ticket } => self.lead(&place, lead, ticket),
+            Command::Pulse(pulse) => pulse.answer(),
             Command::Retell => self.retell(),
             Command::Stop => self.stop(),
         }

@@ -27,6 +27,7 @@ pub(super) async fn run(job: &Job, mut stop: oneshot::Receiver<()>) -> Outcome {
     command.process_group(0).current_dir("/");
     // It must not outlive the runner, not even one that was killed.
     hacluster_net::process::end_with_parent(command.as_std_mut());
+    hacluster_net::process::keep_privileges(command.as_std_mut());
     if let Some((user, group)) = job.user {
         command.gid(group).uid(user);
     }

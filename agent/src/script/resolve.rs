@@ -6,6 +6,7 @@
 
 use super::{Job, head};
 use hacluster_conf::model::{Command, ScriptUser, Scripts};
+use hacluster_net::sched::{Capability, has_capability};
 use nix::unistd::{Gid, Group, Uid, User};
 use std::fmt;
 use std::fs::{self, Metadata};
@@ -119,9 +120,11 @@ pub(crate) fn identity(written: Option<&ScriptUser>) -> Result<(Uid, Gid), Trap>
             })?
         }
     };
-    if (uid, gid) != own && !own.0.is_root() {
+    let may_change = || [Capability::SetUid, Capability::SetGid].into_iter().all(has_capability);
+    if (uid, gid) != own && !own.0.is_root() && !may_change() {
         let what = format!("the agent runs as user {} and cannot run programs as {}", own.0, written.user);
-        return Err(trap(what, "start the agent as root, or leave out the user"));
+        let mend = "give it CAP_SETUID and CAP_SETGID, start it as root, or leave out the user";
+        return Err(trap(what, mend));
     }
     Ok((uid, gid))
 }

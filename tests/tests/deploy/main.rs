@@ -1,0 +1,26 @@
+//! What is shipped beside the programs: service manager, containers, packages, samples.
+//!
+//! | file | about |
+//! |---|---|
+//! | [`manager`] | what the service manager is told, and when it is told nothing |
+//! | [`container`] | the agent as process 1 |
+//! | [`units`] | systemd units, as systemd itself judges them |
+//! | [`package`] | the Debian package: built, installed, started, removed, purged |
+//!
+//! Needs the right to make network namespaces; the package needs root. Skipped by name without.
+
+mod container;
+mod manager;
+mod package;
+mod units;
+
+use hacluster_tests::harness::Suite;
+
+fn main() {
+    let mut suite = Suite::enter();
+    package::trials(&mut suite); // the longest first
+    manager::trials(&mut suite);
+    container::trials(&mut suite);
+    units::trials(&mut suite);
+    suite.run();
+}
