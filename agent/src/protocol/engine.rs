@@ -47,6 +47,10 @@ pub(super) struct Engine {
     pub(super) told: BTreeMap<Place, Tracked>,
     /// Never shrinks: a port's place is its token.
     pub(super) ports: Vec<Port>,
+    /// Ports whose filter does not know the latest of their routers.
+    pub(super) stale: Vec<usize>,
+    /// Ports with adverts of this round.
+    speaking: Vec<usize>,
     pub(super) schedule: Schedule,
     pub(super) outbox: Outbox,
     /// Takeovers somebody waits for, at most one per router.
@@ -55,6 +59,8 @@ pub(super) struct Engine {
     pub(super) notices: Vec<Notice>,
     /// A router changes hands, or may, until then.
     pub(super) busy_until: Instant,
+    /// Room for routers whose deadline has come, kept for the next round.
+    due: Vec<RouterId>,
     /// Taken out while packets in it are being served.
     buffers: Option<RecvBuffers>,
     /// Packets read in this round.
@@ -80,11 +86,14 @@ impl Engine {
             links: Links::new(),
             told: BTreeMap::new(),
             ports: Vec::new(),
+            stale: Vec::new(),
+            speaking: Vec::new(),
             schedule: Schedule::default(),
             outbox,
             takeovers: BTreeMap::new(),
             notices: Vec::new(),
             busy_until: Instant::ZERO,
+            due: Vec::new(),
             buffers: Some(RecvBuffers::new()),
             received: 0,
             last_received: Instant::ZERO,
@@ -118,7 +127,7 @@ impl Engine {
         }
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.schedule.next().into_iter().chain(self.stop_by).chain(self.groups.deadline()).min()
     }
 
@@ -220,12 +229,17 @@ impl Engine {
 
     // ---- timers -------------------------------------------------------------------------------
 
-    fn serve_deadlines(&mut self) {
+    pub(super) fn serve_deadlines(&mut self) {
         self.serve_groups();
-        let mut due = self.schedule.due(clock::now());
-        if due.is_empty() {
-            return;
+        let mut due = std::mem::take(&mut self.due);
+        self.schedule.due(clock::now(), &mut due);
+        if !due.is_empty() {
+            self.serve_due(&mut due);
         }
+        self.due = due;
+    }
+
+    fn serve_due(&mut self, due: &mut Vec<RouterId>) {
         // An advert that is already here must not lose against a timer that is served earlier.
         let mut ports: Vec<usize> = due
             .iter()
@@ -240,10 +254,10 @@ impl Engine {
             for port in ports {
                 self.read_port(port, BATCHES_BEFORE_TAKEOVER);
             }
-            due = self.schedule.due(clock::now());
+            self.schedule.due(clock::now(), due);
         }
         for id in due {
-            self.feed(id, clock::now(), Input::Tick);
+            self.feed(*id, clock::now(), Input::Tick);
         }
     }
 
@@ -263,7 +277,9 @@ impl Engine {
                 Action::Advertise(priority) => {
                     let destination = router.template.destination();
                     let packet = router.template.with_priority(priority);
-                    self.ports[router.port].queue(id, destination, packet);
+                    if self.ports[router.port].queue(id, destination, packet) {
+                        self.speaking.push(router.port);
+                    }
                     router.tally.sent.add_one();
                     if let Some(takeover) = self.takeovers.get_mut(&id) {
                         takeover.speaks = !priority.is_resign();
@@ -292,8 +308,8 @@ impl Engine {
         self.schedule.set(id, router.machine.next_deadline());
     }
 
-    fn refresh_filters(&mut self) {
-        for number in 0..self.ports.len() {
+    pub(super) fn refresh_filters(&mut self) {
+        while let Some(number) = self.stale.pop() {
             let refreshed = self.ports[number].refresh_filter();
             self.or_trouble(refreshed);
         }
@@ -301,8 +317,8 @@ impl Engine {
 
     /// Sends adverts of this round, then orders, then word of both.
     pub(super) fn flush(&mut self) {
-        for port in &mut self.ports {
-            for (id, error) in port.flush() {
+        for number in self.speaking.drain(..) {
+            for (id, error) in self.ports[number].flush() {
                 if let Some(router) = self.routers.get_mut(&id) {
                     router.send_failed(clock::now(), error, &self.queues.events);
                 }

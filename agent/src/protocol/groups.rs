@@ -18,7 +18,7 @@ use hacluster_core::machine::{ANYBODY, Fault, Input, State, StateKind};
 use hacluster_core::priority::Priority;
 use hacluster_core::time::Instant;
 use hacluster_net::clock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -53,6 +53,10 @@ pub(super) struct Companies {
     all: Vec<Company>,
     /// Which one has the router at a place.
     by_place: BTreeMap<Place, usize>,
+    /// Who must be asked when, although nothing happened.
+    due: BTreeSet<(Instant, usize)>,
+    /// Room for how the members of one stand, kept for the next.
+    standing: Vec<Member>,
 }
 
 impl Companies {
@@ -70,12 +74,20 @@ impl Companies {
         let places = all.iter().enumerate().flat_map(|(number, company)| {
             company.definition.members.iter().map(move |place| (place.clone(), number))
         });
-        Self { by_place: places.collect(), all }
+        Self { by_place: places.collect(), all, ..Self::default() }
     }
 
     /// The earliest moment at which a group must be asked although nothing happened.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.all.iter().filter_map(|company| company.deadline).min()
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    fn set_deadline(&mut self, number: usize, deadline: Option<Instant>) {
+        let before = std::mem::replace(&mut self.all[number].deadline, deadline);
+        if before != deadline {
+            before.map(|at| self.due.remove(&(at, number)));
+            deadline.map(|at| self.due.insert((at, number)));
+        }
     }
 }
 
@@ -134,18 +146,17 @@ impl Engine {
     }
 
     /// Members of the same group beside `id`.
-    pub(super) fn companions(&self, id: RouterId) -> Vec<RouterId> {
+    pub(super) fn companions(&self, id: RouterId) -> impl Iterator<Item = RouterId> {
         let number = self.routers.get(&id).and_then(|router| router.group);
         let members = number.and_then(|number| self.groups.all.get(number)).map(|company| &company.members);
-        members.into_iter().flatten().copied().filter(|member| *member != id).collect()
+        members.into_iter().flatten().copied().filter(move |member| *member != id)
     }
 
     pub(super) fn serve_groups(&mut self) {
         let now = clock::now();
-        for number in 0..self.groups.all.len() {
-            if self.groups.all[number].deadline.is_some_and(|at| at <= now) {
-                self.settle(number, None);
-            }
+        while let Some((_, number)) = self.groups.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.groups.set_deadline(number, None);
+            self.settle(number, None);
         }
     }
 
@@ -156,33 +167,48 @@ impl Engine {
         }
     }
 
+    /// Every packet of a member comes here, and hardly any changes something: nothing is allocated then.
     fn settle(&mut self, number: usize, cause: Option<RouterId>) {
         for _ in 0..STEPS_MAX {
             let now = clock::now();
             let Some(company) = self.groups.all.get_mut(number) else { return };
-            let members = stand(&company.members, &self.routers, now);
-            let told = company.group.step(now, &members);
-            company.deadline = company.group.next_deadline(now);
+            let standing = &mut self.groups.standing;
+            standing.clear();
+            let members = company.members.iter().filter_map(|id| self.routers.get(id));
+            standing.extend(members.map(|router| Member::of(&router.machine, now)));
+            let told = company.group.step(now, standing);
+            let deadline = company.group.next_deadline(now);
+            let state = company.group.state(standing);
+            self.groups.set_deadline(number, deadline);
             if told.is_empty() {
-                return self.tell_group(number, cause, now);
+                return self.tell_group(number, state, cause);
             }
-            let (ids, name) = (company.members.clone(), company.definition.name.clone());
-            let words = cause.and_then(|id| self.routers.get(&id)).map(because);
-            let words: Option<Arc<str>> = words.map(|words| format!("sync group {name}: {words}").into());
-            for (place, input) in told {
-                let Some(id) = ids.get(place) else { continue };
-                if let Some(router) = self.routers.get_mut(id) {
-                    router.companion.clone_from(&words);
-                }
-                self.feed_alone(*id, now, input);
+            self.tell_members(number, told, cause, now);
+        }
+    }
+
+    fn tell_members(
+        &mut self,
+        number: usize,
+        told: Vec<(usize, Input)>,
+        cause: Option<RouterId>,
+        now: Instant,
+    ) {
+        let words = cause.and_then(|id| self.routers.get(&id)).map(because);
+        let name = &self.groups.all[number].definition.name;
+        let words: Option<Arc<str>> = words.map(|words| format!("sync group {name}: {words}").into());
+        for (place, input) in told {
+            let Some(id) = self.groups.all[number].members.get(place).copied() else { continue };
+            if let Some(router) = self.routers.get_mut(&id) {
+                router.companion.clone_from(&words);
             }
+            self.feed_alone(id, now, input);
         }
     }
 
     /// Says how the group stands if that is news, and which member made it so.
-    fn tell_group(&mut self, number: usize, cause: Option<RouterId>, now: Instant) {
+    fn tell_group(&mut self, number: usize, state: StateKind, cause: Option<RouterId>) {
         let Some(company) = self.groups.all.get_mut(number) else { return };
-        let state = company.group.state(&stand(&company.members, &self.routers, now));
         let from = std::mem::replace(&mut company.told, state);
         if from == state {
             return;
@@ -200,7 +226,7 @@ impl Engine {
 
     /// The others of its group take over as well; each leads as far as its own network needs it.
     pub(super) fn take_over_with(&mut self, id: RouterId, lead: Option<Priority>) {
-        for companion in self.companions(id) {
+        for companion in self.companions(id).collect::<Vec<_>>() {
             let Some(router) = self.routers.get(&companion) else { continue };
             let heard = match router.machine.state() {
                 State::Backup(backup) => backup.master.map(|(heard, _)| heard),
@@ -216,21 +242,17 @@ impl Engine {
     /// The others of its group yield to whoever speaks: one node takes all, and only one of its addresses
     /// is known here.
     pub(super) fn yield_with(&mut self, id: RouterId, to: Option<Ipv4Addr>) {
-        for companion in self.companions(id) {
+        for companion in self.companions(id).collect::<Vec<_>>() {
             self.feed_alone(companion, clock::now(), Input::YieldTo(to.map(|_| ANYBODY)));
         }
     }
 
     /// A lead that ends for one ends for all.
     pub(super) fn end_lead_with(&mut self, id: RouterId) {
-        for companion in self.companions(id) {
+        for companion in self.companions(id).collect::<Vec<_>>() {
             self.feed_alone(companion, clock::now(), Input::Lead(None));
         }
     }
-}
-
-fn stand(members: &[RouterId], routers: &BTreeMap<RouterId, Router>, now: Instant) -> Vec<Member> {
-    members.iter().filter_map(|id| routers.get(id)).map(|router| Member::of(&router.machine, now)).collect()
 }
 
 /// Why the member is where it is, in words.

@@ -100,11 +100,12 @@ impl Port {
         self.refresh_filter()
     }
 
-    /// Queues an advert for the end of the round.
-    pub(super) fn queue(&mut self, id: RouterId, destination: Ipv4Addr, packet: &[u8]) {
+    /// Queues an advert for the end of the round; true when it is the first one.
+    pub(super) fn queue(&mut self, id: RouterId, destination: Ipv4Addr, packet: &[u8]) -> bool {
         let start = self.packets.len();
         self.packets.extend_from_slice(packet);
         self.outgoing.push((id, destination, start..self.packets.len()));
+        self.outgoing.len() == 1
     }
 
     /// Sends what was queued in one go; returns what could not leave.

@@ -75,6 +75,7 @@ impl Engine {
         });
         let port = &mut self.ports[number];
         let attached = port.attach(configured.vrid, id, configured.mcast_group);
+        self.stale.push(number);
         let interface_source = port.now.and_then(|now| now.source);
         let source = source_of(&configured, interface_source);
         let place = Place { interface: configured.interface.clone(), vrid: configured.vrid };
@@ -95,6 +96,7 @@ impl Engine {
         let Some(router) = self.routers.get_mut(&id) else { return };
         let port = &mut self.ports[router.port];
         let attached = port.attach(configured.vrid, id, configured.mcast_group);
+        self.stale.push(router.port);
         let source = source_of(&configured, port.now.and_then(|now| now.source));
         router.reconfigure(configured, fast_takeover, source);
         router.retell(clock::now(), &self.queues.events);
@@ -115,6 +117,7 @@ impl Engine {
         self.outbox.put(Order::Forget { id });
         let port = &mut self.ports[router.port];
         let detached = port.detach(router.identity.vrid);
+        self.stale.push(router.port);
         if port.is_unused() {
             self.close_port(router.port);
         }

@@ -21,11 +21,12 @@ impl Schedule {
         if before == deadline {
             return;
         }
-        if let Some(at) = before {
-            self.by_time.remove(&(at, id));
-        }
+        // In this order: of a set that becomes empty the memory goes, and comes again.
         if let Some(at) = deadline {
             self.by_time.insert((at, id));
+        }
+        if let Some(at) = before {
+            self.by_time.remove(&(at, id));
         }
     }
 
@@ -34,9 +35,10 @@ impl Schedule {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Routers whose deadline has come, earliest first.
-    pub(super) fn due(&self, now: Instant) -> Vec<RouterId> {
-        self.by_time.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect()
+    /// Fills `due` with the routers whose deadline has come, earliest first.
+    pub(super) fn due(&self, now: Instant, due: &mut Vec<RouterId>) {
+        due.clear();
+        due.extend(self.by_time.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id));
     }
 }
 
@@ -51,9 +53,14 @@ mod tests {
         schedule.set(RouterId(1), Some(at(30)));
         schedule.set(RouterId(2), Some(at(20)));
         assert_eq!(schedule.next(), Some(at(20)));
-        assert_eq!(schedule.due(at(30)), [RouterId(2), RouterId(1)]);
+        let due = |schedule: &Schedule| {
+            let mut due = vec![RouterId(9)];
+            schedule.due(at(30), &mut due);
+            due
+        };
+        assert_eq!(due(&schedule), [RouterId(2), RouterId(1)]);
         schedule.set(RouterId(2), Some(at(40)));
-        assert_eq!(schedule.due(at(30)), [RouterId(1)]);
+        assert_eq!(due(&schedule), [RouterId(1)]);
         schedule.set(RouterId(1), None);
         assert_eq!(schedule.next(), Some(at(40)));
     }

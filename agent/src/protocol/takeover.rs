@@ -80,7 +80,7 @@ impl Engine {
         let machine = &self.routers.get(&id).ok_or(Refusal::UnknownRouter)?.machine;
         let owns = |id: &RouterId| self.routers.get(id).is_some_and(Router::is_owner);
         match machine.state().kind() {
-            _ if owns(&id) || self.companions(id).iter().any(owns) => Err(Refusal::Owner),
+            _ if owns(&id) || self.companions(id).any(|id| owns(&id)) => Err(Refusal::Owner),
             state if state == wanted => Ok(id),
             StateKind::Fault => Err(Refusal::Fault(machine.faults().first().unwrap_or(Fault::Interface))),
             state if wanted == StateKind::Backup => Err(Refusal::NotBackup(state)),

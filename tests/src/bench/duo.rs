@@ -25,7 +25,7 @@ pub(super) const AFTERMATH: Duration = Duration::from_secs(6);
 /// A ping answered later than this is lost, in ms.
 pub(super) const STOPPED_MS: u64 = 210;
 /// Adverts and announcements of the start are over by then.
-const SETTLE: Duration = Duration::from_millis(6_500);
+pub(super) const SETTLE: Duration = Duration::from_millis(6_500);
 const SPACING: Duration = Duration::from_millis(1);
 const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 
@@ -41,18 +41,19 @@ pub(super) struct Duo<'lab> {
 impl Duo<'_> {
     /// Runs `body` with two agents; left rules.
     pub(super) fn with_agents<T>(body: impl FnOnce(&Duo<'_>) -> Result<T>) -> Result<T> {
-        Self::with_agents_of(Instance::new(100).master(), Instance::new(98), body)
+        Self::with_agents_of(|_| Ok(Instance::new(100).master().to_string()), Instance::new(98), body)
     }
 
     /// As [`with_agents`](Self::with_agents), so configured.
     pub(super) fn with_agents_of<T>(
-        left: Instance,
+        left: impl FnOnce(&Host) -> Result<String>,
         right: Instance,
         body: impl FnOnce(&Duo<'_>) -> Result<T>,
     ) -> Result<T> {
         let lab = Lab::new(trio())?;
         let cluster = Cluster::found(&lab)?;
         let recorder = Recorder::start(lab.host("client")?)?;
+        let left = left(lab.host("left")?)?;
         let pair = cluster.pair_of(left, right)?;
         thread::sleep(SETTLE);
         body(&Duo { lab: &lab, cluster, recorder, left: pair.left.process })
@@ -65,13 +66,23 @@ pub(super) fn with_keepalived<T>(
     [left, right]: [Instance; 2],
     body: impl FnOnce(&Lab, &Recorder, &Process) -> Result<T>,
 ) -> Result<T> {
+    with_daemons(bench, Kind::Keepalived, |_| Ok(left.to_string()), right, body)
+}
+
+/// As [`with_keepalived`], or with two agents that do not know each other.
+pub(super) fn with_daemons<T>(
+    bench: &Bench,
+    kind: Kind,
+    left: impl FnOnce(&Host) -> Result<String>,
+    right: Instance,
+    body: impl FnOnce(&Lab, &Recorder, &Process) -> Result<T>,
+) -> Result<T> {
     let lab = Lab::new(trio())?;
     let recorder = Recorder::start(lab.host("client")?)?;
-    let start =
-        |host: &Host, config: Instance| bench.daemons.start(Kind::Keepalived, host, &config.to_string());
-    let master = start(lab.host("left")?, left)?;
+    let left = left(lab.host("left")?)?;
+    let master = bench.daemons.start(kind, lab.host("left")?, &left)?;
     wait_for("the master", LIMIT, || lab.host("left").and_then(|host| host.holds(VIP)).unwrap_or(false))?;
-    let _backup = start(lab.host("right")?, right)?;
+    let _backup = bench.daemons.start(kind, lab.host("right")?, &right.to_string())?;
     thread::sleep(SETTLE);
     body(&lab, &recorder, &master)
 }

@@ -29,6 +29,7 @@ mod stats;
 mod stops;
 mod takeover;
 mod usage;
+mod verdicts;
 mod voice;
 
 pub use report::{Aim, Report, Row};
@@ -39,7 +40,7 @@ use std::fmt::Write as _;
 /// A group of benchmarks: its name, what it is, and how it is run.
 type Group = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 12] = [
     ("takeover", takeover::run),
     ("scale", scale::run),
     ("receive", receive::run),
@@ -50,6 +51,7 @@ const GROUPS: [Group; 11] = [
     ("files", files::run),
     ("move", moves::run),
     ("stop", stops::run),
+    ("verdict", verdicts::run),
     ("control", control::run),
 ];
 

@@ -43,9 +43,11 @@ fn fault(
 ) -> Result<()> {
     let times = bench.repeat(6);
     let agent = |_| {
-        Duo::with_agents_of(config(100).master(), config(98), |duo| {
-            until_right_speaks(&duo.recorder, || deed(duo.lab.host("left")?))
-        })
+        Duo::with_agents_of(
+            |_| Ok(config(100).master().to_string()),
+            config(98),
+            |duo| until_right_speaks(&duo.recorder, || deed(duo.lab.host("left")?)),
+        )
     };
     let agent = (0..times).map(agent).collect::<Result<Vec<f64>>>()?;
     let keepalived = |_| {

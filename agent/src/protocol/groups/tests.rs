@@ -7,6 +7,7 @@ use crate::orders::Orders;
 use crate::protocol::{Answer, Command, Notice, Queues, Refusal, Ticket};
 use crate::translate::tests::router;
 use hacluster_core::receive::Heard;
+use hacluster_core::time::Duration;
 use hacluster_core::vrid::Vrid;
 use hacluster_net::poll::Wake;
 
@@ -168,5 +169,37 @@ fn a_router_that_changes_its_group_is_told_so() {
     assert_eq!(bench.engine.routers[&LEFT].group_name.as_deref(), Some("G"));
     bench.engine.command(definition(&[RIGHT]));
     assert_eq!(bench.engine.routers[&LEFT].group_name, None);
-    assert_eq!(bench.engine.companions(RIGHT), []);
+    assert_eq!(bench.engine.companions(RIGHT).next(), None);
+}
+
+/// What reaches a group with every packet and every timer must not depend on a memory allocator.
+#[test]
+fn a_round_in_which_nothing_changes_allocates_nothing() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    let priority = Priority::configured(200).unwrap();
+    let mut round = || {
+        for id in [LEFT, RIGHT] {
+            let sender = Ipv4Addr::new(192, 0, 2, 9);
+            bench.engine.feed(id, clock::now(), Input::Heard(Heard { sender, priority }));
+            bench.engine.feed(id, clock::now(), Input::Tick);
+        }
+        bench.engine.serve_deadlines();
+        bench.engine.flush();
+        bench.engine.refresh_filters();
+        let _ = bench.engine.deadline();
+    };
+    round(); // the first advert is news
+    let counted = allocation_counter::measure(|| (0..100).for_each(|_| round()));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+#[test]
+fn a_group_that_waits_after_a_collision_is_asked_again_in_time() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    let now = clock::now();
+    bench.engine.groups.set_deadline(0, Some(now + Duration::from_secs(9)));
+    assert_eq!(bench.engine.groups.deadline(), Some(now + Duration::from_secs(9)));
+    bench.engine.groups.set_deadline(0, Some(now));
+    bench.engine.serve_groups();
+    assert_eq!(bench.engine.groups.deadline(), None, "nothing is left to wait for");
 }
