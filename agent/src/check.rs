@@ -1,8 +1,9 @@
 //! `--check`.
 
 use crate::args::{Args, Format};
-use crate::{in_force, traps};
+use crate::in_force;
 use hacluster_conf::render;
+use hacluster_programs::traps;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -10,12 +11,7 @@ use std::process::ExitCode;
 /// exit status.
 pub fn check(args: &Args) -> ExitCode {
     let mut loaded = in_force::load(args).loaded;
-    let traps = traps::find(&loaded);
-    loaded.diagnostics.extend(traps);
-    let place = |found: &hacluster_conf::diag::Diagnostic| {
-        found.span.as_ref().map_or((u32::MAX, 0), |span| (span.file.0, span.range.start))
-    };
-    loaded.diagnostics.sort_by_key(place);
+    traps::add(&mut loaded);
     let mut out = std::io::stdout();
     let answer = match args.format {
         Format::Text => render::report(&loaded, &args.config, out.is_terminal()),

@@ -41,5 +41,4 @@ pub mod supervisor;
 pub mod tally;
 pub mod teller;
 mod translate;
-pub mod traps;
 pub mod watch;

@@ -136,10 +136,10 @@ pub(crate) struct HistoryArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
-    /// Say everything that is wrong with a file, as hacluster-agent --check does; needs no agent
+    /// Say everything that is wrong with a file and its programs, as hacluster-agent --check does
     #[command(after_help = "Examples:\n  \
-        haclusterctl config check /etc/keepalived/keepalived.conf\n  \
-        haclusterctl config check keepalived.conf --agent-config agent.toml\n\n\
+        haclusterctl config check keepalived.conf --agent-config agent.toml\n  \
+        haclusterctl config check --no-programs node2.conf\n\n\
         Exit status: 0 all is in force, 1 something written is not, 2 not runnable.")]
     Check {
         /// keepalived.conf, or agent.toml when the name ends in .toml
@@ -147,6 +147,9 @@ pub(crate) enum ConfigVerb {
         /// agent.toml with settings of the process, laid over a keepalived.conf
         #[arg(long, value_name = "FILE")]
         agent_config: Option<PathBuf>,
+        /// Do not look at the programs it names: they are on another machine
+        #[arg(long)]
+        no_programs: bool,
         /// How to answer: table or json
         #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
         output: Format,

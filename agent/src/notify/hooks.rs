@@ -122,7 +122,7 @@ pub(super) async fn prepare(
     match resolved {
         Ok(Ok(resolved)) => {
             let remarks = resolved.remarks.iter().map(ToString::to_string).collect();
-            Ok((resolved.job(limit, end_group), remarks))
+            Ok((Job::of(&resolved, limit, end_group), remarks))
         }
         Ok(Err(trap)) => Err(Outcome::failed(trap.to_string())),
         Err(_) => Err(Outcome::failed("it could not be looked at")),

@@ -16,12 +16,11 @@
 
 mod client;
 mod frame;
-mod head;
 mod process;
-pub mod resolve;
 mod serve;
 
 pub use client::Runner;
+pub use hacluster_programs::resolve;
 pub use serve::serve;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +47,13 @@ pub struct Job {
     /// What it left running in its process group is ended with it: right for checks, wrong for
     /// notifications, which may start a service.
     pub end_group: bool,
+}
+
+impl Job {
+    /// Runs what was found; see the fields for `limit` and `end_group`.
+    pub fn of(found: &resolve::Resolved, limit: Duration, end_group: bool) -> Self {
+        Self { argv: found.argv.clone(), user: found.user, limit, end_group }
+    }
 }
 
 /// What the agent asks of the runner.

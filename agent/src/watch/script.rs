@@ -3,7 +3,7 @@
 use super::paced::Tried;
 use crate::in_force::{Mark, mark};
 use crate::script::resolve::{Resolved, resolve};
-use crate::script::{End, Outcome, Runner};
+use crate::script::{End, Job, Outcome, Runner};
 use hacluster_conf::model::{Command, Scripts};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -51,7 +51,7 @@ impl Program {
         let Some(runner) = &self.runner else { return Outcome::failed("there is no script runner") };
         let deadline = Instant::now() + limit;
         loop {
-            let outcome = runner.run_while_wanted(resolved.job(limit, true)).await;
+            let outcome = runner.run_while_wanted(Job::of(resolved, limit, true)).await;
             // A runner that ended says nothing of what is checked.
             if outcome.end != End::Lost || Instant::now() >= deadline {
                 return outcome;

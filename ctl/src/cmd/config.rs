@@ -12,6 +12,7 @@ use crate::view::Configuration;
 use crate::{Outcome, UNREACHABLE};
 use hacluster_conf::source::Disk;
 use hacluster_conf::{Loaded, render};
+use hacluster_programs::traps;
 use hacluster_proto::v1;
 use serde::Serialize;
 use std::path::Path;
@@ -26,9 +27,19 @@ fn load(file: &Path, agent_config: Option<&Path>) -> Loaded {
     }
 }
 
-/// Says what `hacluster-agent --check` says, with its exit statuses.
-pub(super) fn check(file: &Path, agent_config: Option<&Path>, format: Format) -> anyhow::Result<Outcome> {
-    let loaded = load(file, agent_config);
+/// Says what `hacluster-agent --check` says on this machine, with its exit statuses.
+///
+/// `programs`: those that the file names are looked at, too.
+pub(super) fn check(
+    file: &Path,
+    agent_config: Option<&Path>,
+    programs: bool,
+    format: Format,
+) -> anyhow::Result<Outcome> {
+    let mut loaded = load(file, agent_config);
+    if programs {
+        traps::add(&mut loaded);
+    }
     let json = || render::json(&loaded.diagnostics, &loaded.sources);
     let text = match output::structured(&json(), format)? {
         Some(text) => text,

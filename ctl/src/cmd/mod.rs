@@ -30,8 +30,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
         Verb::Pki(args) => pki::run(args),
         Verb::Context(verb) => context::run(&place.context, verb),
         Verb::Generate { dir } => generate::run(&dir),
-        Verb::Config(ConfigVerb::Check { file, agent_config, output }) => {
-            config::check(&file, agent_config.as_deref(), output)
+        Verb::Config(ConfigVerb::Check { file, agent_config, no_programs, output }) => {
+            config::check(&file, agent_config.as_deref(), !no_programs, output)
         }
         Verb::Config(ConfigVerb::Show { node, output }) => {
             wait(config::show(&place, node.as_deref(), output))

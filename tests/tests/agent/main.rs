@@ -13,6 +13,7 @@
 //! | [`packets`] | forged, broken and foreign adverts |
 //! | [`routes`] | routes and rules that go with addresses, and what is static |
 //! | [`reload`], [`command`] | SIGHUP; the command line, exit statuses, logs |
+//! | [`traps`] | programs that do not run, or not as it seems |
 //!
 //! Needs the right to make network namespaces (root, or user namespaces); skipped by name without it.
 
@@ -31,6 +32,7 @@ mod reload;
 mod routes;
 mod settings;
 mod split;
+mod traps;
 mod upsets;
 
 use hacluster_tests::harness::Suite;
@@ -52,5 +54,6 @@ fn main() {
     reload::trials(&mut suite);
     routes::trials(&mut suite);
     command::trials(&mut suite);
+    traps::trials(&mut suite);
     suite.run();
 }

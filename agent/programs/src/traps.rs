@@ -1,35 +1,56 @@
 //! What is wrong, on this machine and now, with the programs that a configuration names.
 //!
-//! Files know nothing of it: so this is found by `--check`, and by the agent at each run of a program.
+//! Files know nothing of it: so this is found by `--check` and `haclusterctl config check`, as an agent
+//! that runs as root will find it, and by the agent at each run of a program.
 
-use crate::script::resolve::{Trap, resolve};
+use crate::resolve::{Identity, Trap, resolve_for};
+use crate::text::never_fails;
 use hacluster_conf::Loaded;
 use hacluster_conf::diag::{Diagnostic, FileId, Severity, SourceMap, Span};
 use hacluster_conf::model::track::Probe;
 use hacluster_conf::model::{Command, Config, Notify, ScriptUser};
+use nix::unistd::{Gid, Uid};
+use std::io::ErrorKind;
 use std::ops::Range;
+use std::path::Path;
 
 /// Users of a program that are named.
 const NAMED_MAX: usize = 3;
 
+/// Adds every trap to what `loaded` says, in the order of its text.
+pub fn add(loaded: &mut Loaded) {
+    let found = find(loaded);
+    loaded.diagnostics.extend(found);
+    let place =
+        |of: &Diagnostic| of.span.as_ref().map_or((u32::MAX, 0), |span| (span.file.0, span.range.start));
+    loaded.diagnostics.sort_by_key(place);
+}
+
 /// Every trap of every program, each program once, marked where it is first written.
 pub fn find(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for Program { command, users } in programs(&loaded.config) {
+    for Program { command, users, is_check } in &programs(&loaded.config) {
         let place = place(command.program(), &loaded.sources);
         let say = |severity, code, trap: &Trap, note: &str| {
             let diagnostic = Diagnostic::new(severity, code, trap.what.clone()).label(&trap.mend);
-            let diagnostic = diagnostic.note(format!("{note} {}", name_some(&users)));
+            let diagnostic = diagnostic.note(format!("{note} {}", name_some(users)));
             match &place {
                 Some(place) => diagnostic.at(place),
                 // Without a place nobody sees a label.
                 None => diagnostic.note(&trap.mend),
             }
         };
-        match resolve(command, &loaded.config.scripts) {
+        if is_hidden(Path::new(command.program())) {
+            let what = format!("{} cannot be looked at as this user", command.program());
+            let trap = Trap { what, mend: "check it as root".to_owned() };
+            found.push(say(Severity::Hint, "not-looked-at", &trap, "run by"));
+            continue;
+        }
+        match resolve_for(AGENT, command, &loaded.config.scripts) {
             Err(trap) => found.push(say(Severity::Error, "cannot-run", &trap, "not run:")),
             Ok(resolved) => {
-                let remarks = resolved.remarks.iter();
+                let never = (*is_check).then(|| never_fails(&resolved.path)).flatten();
+                let remarks = resolved.remarks.iter().chain(&never);
                 found.extend(remarks.map(|trap| say(Severity::Warning, "script-trap", trap, "run by")));
             }
         }
@@ -41,6 +62,17 @@ pub fn find(loaded: &Loaded) -> Vec<Diagnostic> {
 struct Program<'a> {
     command: &'a Command,
     users: Vec<String>,
+    /// A tracker runs it: its exit status matters.
+    is_check: bool,
+}
+
+/// Whom the agent runs as: it needs root's capabilities for addresses.
+const AGENT: Identity = (Uid::from_raw(0), Gid::from_raw(0));
+
+/// Whether only somebody else may look at it.
+fn is_hidden(program: &Path) -> bool {
+    let found = std::fs::metadata(program);
+    !Uid::effective().is_root() && found.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 fn programs(config: &Config) -> Vec<Program<'_>> {
@@ -50,6 +82,7 @@ fn programs(config: &Config) -> Vec<Program<'_>> {
             all.push((command, tracker.id.to_string()));
         }
     }
+    let checks = all.len();
     let routers = config.routers.iter().map(|router| (&router.name, &router.notify));
     let groups = config.groups.iter().map(|group| (&group.name, &group.notify));
     for (name, notify) in routers.chain(groups) {
@@ -62,13 +95,13 @@ fn programs(config: &Config) -> Vec<Program<'_>> {
     let readers = fifos.into_iter().filter_map(|(word, fifo)| Some((fifo.as_ref()?.script.as_ref()?, word)));
     all.extend(readers.map(|(command, word)| (command, word.to_owned())));
     let mut programs: Vec<Program<'_>> = Vec::new();
-    for (command, user) in all {
+    for (at, (command, user)) in all.into_iter().enumerate() {
         let key = |command: &Command| -> (String, Option<ScriptUser>) {
             (command.program().to_owned(), command.user.clone())
         };
         match programs.iter_mut().find(|known| key(known.command) == key(command)) {
             Some(known) => known.users.push(user),
-            None => programs.push(Program { command, users: vec![user] }),
+            None => programs.push(Program { command, users: vec![user], is_check: at < checks }),
         }
     }
     programs
@@ -119,7 +152,6 @@ fn word(wanted: &str, text: &str) -> Option<Range<usize>> {
 mod tests {
     use super::*;
     use hacluster_conf::source::Memory;
-    use std::path::Path;
 
     fn load(text: &str) -> Loaded {
         let path = Path::new("/etc/keepalived/keepalived.conf");

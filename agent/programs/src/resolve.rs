@@ -4,7 +4,7 @@
 //! `enable_script_security` nothing is run as root that anybody else could have changed. Every
 //! refusal names the file or folder at fault, how it is, and the command that mends it.
 
-use super::{Job, head};
+use crate::head;
 use hacluster_conf::model::{Command, ScriptUser, Scripts};
 use hacluster_net::sched::{Capability, has_capability};
 use nix::unistd::{Gid, Group, Uid, User};
@@ -12,7 +12,6 @@ use std::fmt;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Where names without a path are looked for.
 const SEARCH_PATH: [&str; 6] =
@@ -33,13 +32,6 @@ pub struct Resolved {
     pub remarks: Vec<Trap>,
 }
 
-impl Resolved {
-    /// As a job.
-    pub fn job(&self, limit: Duration, end_group: bool) -> Job {
-        Job { argv: self.argv.clone(), user: self.user, limit, end_group }
-    }
-}
-
 /// Something wrong with a command: what, and what mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trap {
@@ -55,17 +47,24 @@ impl fmt::Display for Trap {
     }
 }
 
-pub(super) fn trap(what: impl Into<String>, mend: impl Into<String>) -> Trap {
+pub(crate) fn trap(what: impl Into<String>, mend: impl Into<String>) -> Trap {
     Trap { what: what.into(), mend: mend.into() }
 }
 
-/// Finds out what `command` means on this machine now.
+/// User and group that a process runs as.
+pub type Identity = (Uid, Gid);
+
+/// Finds out what `command` means on this machine now, to the calling process.
 ///
 /// # Errors
 /// Why it must or can not be run.
 pub fn resolve(command: &Command, scripts: &Scripts) -> Result<Resolved, Trap> {
-    let (uid, gid) = identity(command.user.as_ref().or(scripts.user.as_ref()))?;
-    let own = (Uid::effective(), Gid::effective());
+    resolve_for((Uid::effective(), Gid::effective()), command, scripts)
+}
+
+/// The same for an agent that runs as `own`, whoever asks.
+pub(crate) fn resolve_for(own: Identity, command: &Command, scripts: &Scripts) -> Result<Resolved, Trap> {
+    let (uid, gid) = identity_for(own, command.user.as_ref().or(scripts.user.as_ref()))?;
     let mut remarks = Vec::new();
     let path = find(command.program(), &mut remarks)?;
     let real = fs::canonicalize(&path).map_err(|error| {
@@ -85,16 +84,23 @@ pub fn resolve(command: &Command, scripts: &Scripts) -> Result<Resolved, Trap> {
     let program = if scripts.symlink_paths { &path } else { &real };
     let mut argv: Vec<String> = vec![program.display().to_string()];
     argv.extend(command.argv.iter().skip(1).cloned());
-    if let Some(remark) = head::check(&real, |interpreter| check_file(interpreter, uid, gid))? {
-        remarks.push(remark);
+    let head = head::check(&real, |interpreter| check_file(interpreter, uid, gid))?;
+    remarks.extend(head.remark);
+    if head.is_bare {
         argv.insert(0, head::SHELL.to_owned());
     }
     Ok(Resolved { path, argv, user: ((uid, gid) != own).then_some((uid.as_raw(), gid.as_raw())), remarks })
 }
 
 /// Who runs it: as written, else the customary user, else the agent's own.
-pub(crate) fn identity(written: Option<&ScriptUser>) -> Result<(Uid, Gid), Trap> {
-    let own = (Uid::effective(), Gid::effective());
+///
+/// # Errors
+/// When that user or group does not exist, or the calling process may not become it.
+pub fn identity(written: Option<&ScriptUser>) -> Result<Identity, Trap> {
+    identity_for((Uid::effective(), Gid::effective()), written)
+}
+
+fn identity_for(own: Identity, written: Option<&ScriptUser>) -> Result<Identity, Trap> {
     let Some(written) = written else {
         let customary = User::from_name(CUSTOMARY_USER).ok().flatten().filter(|_| own.0.is_root());
         return Ok(customary.map_or(own, |user| (user.uid, user.gid)));
@@ -130,7 +136,7 @@ pub(crate) fn identity(written: Option<&ScriptUser>) -> Result<(Uid, Gid), Trap>
 }
 
 /// Finds a program that is named without a path.
-pub(super) fn find_by_name(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_by_name(name: &str) -> Option<PathBuf> {
     SEARCH_PATH.iter().map(|folder| Path::new(folder).join(name)).find(|place| place.is_file())
 }
 
@@ -138,6 +144,10 @@ fn find(program: &str, remarks: &mut Vec<Trap>) -> Result<PathBuf, Trap> {
     let path = Path::new(program);
     if path.is_absolute() {
         return Ok(path.to_owned());
+    }
+    if let Some(first) = program.chars().next().filter(|first| !first.is_ascii()) {
+        let what = format!("{program} begins with `{first}`, which is part of the name, and not with /");
+        return Err(trap(what, "write ASCII quotes, or none"));
     }
     if program.contains('/') {
         let mend = "write the whole path, from / on";
