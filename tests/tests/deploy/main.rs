@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`manager`] | what the service manager is told, and when it is told nothing |
 //! | [`container`] | the agent as process 1 |
+//! | [`documents`] | what the documents say, done |
 //! | [`units`] | systemd units, as systemd itself judges them |
 //! | [`package`] | the Debian package: built, installed, started, removed, purged |
 //!
 //! Needs the right to make network namespaces; the package needs root. Skipped by name without.
 
 mod container;
+mod documents;
 mod manager;
 mod package;
 mod units;
@@ -19,6 +21,7 @@ use hacluster_tests::harness::Suite;
 fn main() {
     let mut suite = Suite::enter();
     package::trials(&mut suite); // the longest first
+    documents::trials(&mut suite);
     manager::trials(&mut suite);
     container::trials(&mut suite);
     units::trials(&mut suite);
