@@ -1,5 +1,7 @@
 //! How single values are written: the same in keepalived.conf and agent.toml.
 
+pub(crate) mod lvs;
+
 use crate::model::{AddressScope, Broadcast};
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -28,6 +28,7 @@ pub(super) fn check(top: &[Statement], findings: &Findings) {
         walk.statement(&TOP, statement, false);
         walk.flush(statement);
     }
+    walk.old_names();
 }
 
 /// Lines of one top-level block that share their status.
@@ -49,7 +50,7 @@ impl Walk<'_> {
         let Some(word) = statement.words.first() else { return };
         let Some(keyword) = table.find(&word.text) else { return self.unknown(table, statement) };
         let usable = self.shape(keyword, statement);
-        if !matches!(keyword.status, Status::Now) {
+        if !matches!(keyword.status, Status::Now | Status::Old(_)) {
             self.values(keyword, statement);
         }
         if usable && !(covered && matches!(keyword.status, Status::Later(_))) {
@@ -239,7 +240,9 @@ impl Walk<'_> {
         }
         let same = |group: &&mut Group| match (group.status, keyword.status) {
             (Status::Later(a), Status::Later(b)) => a == b,
-            (Status::Moot(a), Status::Moot(b)) | (Status::Gone(a), Status::Gone(b)) => a == b,
+            (Status::Moot(a), Status::Moot(b))
+            | (Status::Old(a), Status::Old(b))
+            | (Status::Gone(a), Status::Gone(b)) => a == b,
             _ => false,
         };
         match self.groups.iter_mut().find(same) {
@@ -262,7 +265,10 @@ impl Walk<'_> {
 
     fn flush(&mut self, top: &Statement) {
         let whole = matches!(TOP.find(top.keyword()).map(|keyword| keyword.status), Some(Status::Later(_)));
-        for group in self.groups.drain(..) {
+        let (old, groups): (Vec<Group>, Vec<Group>) =
+            self.groups.drain(..).partition(|group| matches!(group.status, Status::Old(_)));
+        self.groups = old;
+        for group in groups {
             let names = if whole && matches!(group.status, Status::Later(_)) {
                 format!("`{}`", top.title())
             } else if top.keyword() == "vrrp_instance" {
@@ -289,7 +295,7 @@ impl Walk<'_> {
                     Diagnostic::new(Severity::Warning, "outdated", format!("{names} {are} outdated"))
                         .label(why)
                 }
-                Status::Now => continue,
+                Status::Now | Status::Old(_) => continue,
             };
             let found = if group.lines > group.names.len() {
                 found.note(format!("on {} lines of this block", group.lines))
@@ -297,8 +303,25 @@ impl Walk<'_> {
                 found
             };
             let lost = matches!(group.status, Status::Gone(_))
-                && group.names.iter().all(|name| !["nb_get_retry", "vrrp_track_file"].contains(name));
+                && group.names.iter().all(|name| *name != "vrrp_track_file");
             self.findings.push(if lost { found.at(&group.at).not_in_force() } else { found.at(&group.at) });
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Once for the whole text: copied files have them everywhere.
+    fn old_names(&mut self) {
+        for group in self.groups.drain(..) {
+            let Status::Old(why) = group.status else { continue };
+            let message = format!("{} is an old name", list(&group.names, "and"));
+            let found = Diagnostic::new(Severity::Hint, "old-name", message).at(&group.at).label(why);
+            let others = group.lines - 1;
+            self.findings.push(if others > 0 {
+                found.note(format!("and {others} more below"))
+            } else {
+                found
+            });
         }
     }
 }

@@ -68,7 +68,7 @@ pub fn load(path: &Path, source: &dyn Source) -> Loaded {
             secrets::mask(&tree, &definitions, &mut files);
             check::check(&tree, &findings);
             references::check(&tree, &findings);
-            lower::lower(&tree, &source.host_name(), &findings)
+            lower::lower(&tree, source, &findings)
         }
     };
     let mut sources = SourceMap::default();

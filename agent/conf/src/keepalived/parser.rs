@@ -156,18 +156,27 @@ impl Parser<'_> {
         self.frames.push(Frame { owner, open: brace, items: Vec::new(), inside });
     }
 
-    /// A keyword that only the top level knows, with a block, says that the blocks around it were
-    /// never closed.
+    /// A block that only a block further out knows says that those in between were never closed.
     fn leave_unclosed_blocks(&mut self, keyword: &str) {
         let elsewhere = match self.inside() {
             Inside::Keywords(table) => table.find(keyword).is_none(),
             Inside::Entries => true,
             Inside::Unknown => false,
         };
-        if !elsewhere || !keywords::TOP.find(keyword).is_some_and(|k| k.takes.opens_block()) {
+        let takes = |table: &Table| table.find(keyword).map(|keyword| keyword.takes);
+        // A list is no sign: its name may be an entry of the list that it stands in.
+        let opens = |frame: &Frame| matches!(frame.inside, Inside::Keywords(table) if matches!(takes(table), Some(Takes::Block(_))));
+        let depth = match self.frames.iter().rposition(opens) {
+            Some(at) => at + 1,
+            None if takes(&keywords::TOP).is_some_and(Takes::opens_block) => 0,
+            None => return,
+        };
+        if !elsewhere {
             return;
         }
-        while let Some(frame) = self.frames.pop() {
+        while self.frames.len() > depth
+            && let Some(frame) = self.frames.pop()
+        {
             self.report_unclosed(&frame, &format!("before `{keyword}`"));
             self.attach(frame);
         }
@@ -318,6 +327,10 @@ mod tests {
             tree("vrrp_instance A {\nauthentication {\nauth_type PASS\nvrrp_instance B {\n}\n}\n");
         assert_eq!(drawn, "vrrp_instance+A[authentication[auth_type+PASS]] vrrp_instance+B[]");
         assert_eq!(codes, ["unclosed-block", "unclosed-block", "extra-brace"]);
+        let (drawn, codes) =
+            tree("virtual_server A {\nreal_server B {\nTCP_CHECK {\nreal_server C {\n}\n}\n");
+        assert_eq!(drawn, "virtual_server+A[real_server+B[TCP_CHECK[]] real_server+C[]]");
+        assert_eq!(codes, ["unclosed-block", "unclosed-block"]);
         assert_eq!(tree("global_defs {\nrouter_id a").1, ["unclosed-block"]);
         assert_eq!(tree("{ a\n}").1, ["stray-block"]);
     }

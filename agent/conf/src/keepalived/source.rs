@@ -3,9 +3,10 @@
 //! Contract: reading is bounded ([`MAX_FILE_BYTES`]), only regular files are opened, and globs give
 //! sorted, bounded lists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Component, Path, PathBuf};
 
 /// Largest file that is read.
@@ -23,6 +24,10 @@ pub trait Source {
     fn env(&self, name: &str) -> Option<String>;
     /// The name `@ID` lines are compared with, whole or up to its first dot.
     fn host_name(&self) -> String;
+    /// Addresses that this host has now, as far as they can be known: only warnings depend on them.
+    fn own_addresses(&self) -> HashSet<IpAddr> {
+        HashSet::new()
+    }
 }
 
 /// The real file system.
@@ -82,6 +87,13 @@ impl Source for Disk {
             }
         }
     }
+
+    fn own_addresses(&self) -> HashSet<IpAddr> {
+        let text = |path: &str| self.read(Path::new(path)).unwrap_or_default();
+        let v4 = String::from_utf8_lossy(&text("/proc/net/fib_trie")).into_owned();
+        let v6 = String::from_utf8_lossy(&text("/proc/net/if_inet6")).into_owned();
+        local_v4(&v4).map(IpAddr::V4).chain(local_v6(&v6).map(IpAddr::V6)).collect()
+    }
 }
 
 fn entries(dir: &Path, pattern: &str) -> Vec<PathBuf> {
@@ -98,12 +110,27 @@ fn entries(dir: &Path, pattern: &str) -> Vec<PathBuf> {
     names.into_iter().map(|name| dir.join(name)).collect()
 }
 
+/// Local addresses of the kernel's routing tables: an address on one line, what it is on the next.
+fn local_v4(trie: &str) -> impl Iterator<Item = Ipv4Addr> {
+    let lines = trie.lines().zip(trie.lines().skip(1));
+    lines
+        .filter(|(_, what)| what.trim_start().starts_with("/32 host LOCAL"))
+        .filter_map(|(ip, _)| ip.trim_start_matches([' ', '|', '-', '+']).parse().ok())
+}
+
+/// Addresses of interfaces: 32 hexadecimal digits at the beginning of each line.
+fn local_v6(list: &str) -> impl Iterator<Item = Ipv6Addr> {
+    let digits = list.lines().filter_map(|line| line.get(..32));
+    digits.filter_map(|digits| u128::from_str_radix(digits, 16).ok()).map(Ipv6Addr::from)
+}
+
 /// Texts in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     files: BTreeMap<PathBuf, Vec<u8>>,
     env: BTreeMap<String, String>,
     host: String,
+    own: HashSet<IpAddr>,
 }
 
 impl Memory {
@@ -132,6 +159,13 @@ impl Memory {
         name.clone_into(&mut self.host);
         self
     }
+
+    /// Gives the host an address.
+    #[must_use]
+    pub fn with_own_address(mut self, ip: IpAddr) -> Self {
+        self.own.insert(ip);
+        self
+    }
 }
 
 impl Source for Memory {
@@ -156,6 +190,10 @@ impl Source for Memory {
 
     fn host_name(&self) -> String {
         self.host.clone()
+    }
+
+    fn own_addresses(&self) -> HashSet<IpAddr> {
+        self.own.clone()
     }
 }
 

@@ -7,6 +7,13 @@
 //!            `-- RealServer -- Check*      all must be good
 //! ```
 
+mod check;
+
+pub use check::{
+    Check, CheckKind, CheckPace, CheckRoute, DnsRecord, HttpCheck, HttpVersion, Pattern, UdpCheck, UdpReply,
+    Url,
+};
+
 use super::command::{Command, Fifo};
 use hacluster_core::time::Duration;
 use std::fmt;
@@ -30,6 +37,9 @@ pub struct Lvs {
     pub fifo: Option<Fifo>,
     /// Certificate of our own for `SSL_GET`, if servers ask for one (block `SSL`).
     pub client: Option<ClientCertificate>,
+    /// Authorities, PEM, that servers of `SSL_GET` are checked against, in `agent.toml` only; `None` looks
+    /// at no certificate, as keepalived.
+    pub authorities: Option<PathBuf>,
     /// Mail only when a real server is added or removed (`no_checker_emails`: not for single checks).
     pub fewer_mails: bool,
 }
@@ -83,14 +93,13 @@ pub struct ClientCertificate {
     pub certificate: PathBuf,
     /// Private key, PEM.
     pub key: PathBuf,
-    /// Authorities that servers are checked against; `None` checks nobody, as keepalived.
-    pub authorities: Option<PathBuf>,
 }
 
 /// Several frontends with the same real servers and one fate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VirtualServer {
-    /// As written after `virtual_server`: `10.0.0.1 80`, `fwmark 3`, `group web`; unique.
+    /// As written after `virtual_server`: `10.0.0.1 80`, `fwmark 3`, `group web`; then the protocol unless
+    /// it is TCP or a mark, and `inet6` for marks of IPv6: `10.0.0.1 53 UDP`. Unique.
     pub name: String,
     /// What the kernel matches: one unless it is a group, never empty.
     pub frontends: Vec<Frontend>,
@@ -272,182 +281,3 @@ pub struct RealServer {
     /// All must be good; none means that it is always good.
     pub checks: Vec<Check>,
 }
-
-/// How a real server is looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Check {
-    /// What is tried.
-    pub kind: CheckKind,
-    /// Where to, and from.
-    pub route: CheckRoute,
-    /// When, and what counts.
-    pub pace: CheckPace,
-}
-
-/// Where a check goes to, and how its packets leave; with `Check::kind` this is what is probed: equal
-/// ones need one probe.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CheckRoute {
-    /// Address and port that are asked, resolved: `connect_ip` and `connect_port`, else the real server's.
-    pub to: SocketAddr,
-    /// Address and port it comes from (`bindto`, `bind_port`); port 0 for any.
-    pub from: Option<SocketAddr>,
-    /// Interface it leaves by (`bind_if`).
-    pub interface: Option<String>,
-    /// Mark on its packets; 0 for none.
-    pub fwmark: u32,
-}
-
-/// When a check is done, and what its results count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CheckPace {
-    /// Between two checks, above zero.
-    pub delay_loop: Duration,
-    /// How long an answer may take, above zero.
-    pub timeout: Duration,
-    /// Failures that are tried again before the server counts as down.
-    pub retry: u32,
-    /// Between those.
-    pub delay_before_retry: Duration,
-    /// The first check comes at a random moment within; zero for at once.
-    pub warmup: Duration,
-    /// The server is down until the first good check.
-    pub alpha: bool,
-    /// Tell of every failure, not only of the last one that counts.
-    pub log_all_failures: bool,
-}
-
-/// What a check does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum CheckKind {
-    /// Takes a connection (`TCP_CHECK`).
-    Tcp,
-    /// Answers HTTP as it should (`HTTP_GET`, `SSL_GET`).
-    Http(HttpCheck),
-    /// Greets, and takes HELO (`SMTP_CHECK`).
-    Smtp {
-        /// Name told to it.
-        helo: String,
-    },
-    /// Answers a question (`DNS_CHECK`), over UDP.
-    Dns {
-        /// Kind of record.
-        record: DnsRecord,
-        /// Which name; `.` for the root.
-        name: String,
-    },
-    /// Takes a datagram (`UDP_CHECK`).
-    Udp(UdpCheck),
-    /// Answers an echo request (`PING_CHECK`).
-    Ping,
-    /// A program says so (`MISC_CHECK`).
-    Misc {
-        /// What is run.
-        command: Command,
-        /// Exit status 2 to 255 sets the weight to so many less 2.
-        dynamic: bool,
-    },
-    /// A tracked file says so (`FILE_CHECK`).
-    File {
-        /// Name of the `track_file`.
-        tracker: String,
-        /// The file's number times this is added to the weight, -2,147,483,647 to 2,147,483,647; 0: a
-        /// number other than 0 is a failure.
-        weight: i32,
-        /// The other way round.
-        reverse: bool,
-    },
-}
-
-/// What is asked over HTTP, and what is expected.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HttpCheck {
-    /// `SSL_GET`: over TLS. The certificate is looked at only with authorities (block `SSL`).
-    pub tls: bool,
-    /// Which version is spoken.
-    pub version: HttpVersion,
-    /// All must answer as they should; never empty (`/` when none is written).
-    pub urls: Vec<Url>,
-    /// Name in the TLS greeting (`enable_sni` with the virtual host, or `sni_name`).
-    pub sni: Option<String>,
-    /// A failed server is tried again without waiting for the whole round (`fast_recovery`).
-    pub fast_recovery: bool,
-}
-
-/// Versions of HTTP.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum HttpVersion {
-    /// 1.0, the connection is closed by the server.
-    #[default]
-    V10,
-    /// 1.0 with `Connection: close`.
-    V10Close,
-    /// 1.1.
-    V11,
-    /// 2, in `agent.toml` only: by ALPN over TLS, else with prior knowledge.
-    V2,
-}
-
-/// One request and what is expected of the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Url {
-    /// Path and query, begins with `/`.
-    pub path: String,
-    /// Host header; `None` for the address.
-    pub host: Option<String>,
-    /// First and last of each range of good statuses; never empty (200 to 299 when none is written and no
-    /// digest either).
-    pub statuses: Vec<(u16, u16)>,
-    /// MD5 of the body.
-    pub digest: Option<[u8; 16]>,
-    /// Pattern in the body.
-    pub pattern: Option<Pattern>,
-}
-
-/// A pattern that a body must, or must not, contain.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Pattern {
-    /// Regular expression; known to compile.
-    pub regex: String,
-    /// It must not match (`regex_no_match`).
-    pub forbidden: bool,
-    /// Bytes of the body that are looked at: from, and to; `None` for the end.
-    pub within: (usize, Option<usize>),
-    /// Letters match in either case (`regex_options caseless`).
-    pub caseless: bool,
-    /// `^` and `$` match at lines (`multiline`).
-    pub multiline: bool,
-    /// `.` matches line ends (`dotall`).
-    pub dot_all: bool,
-}
-
-/// Kinds of DNS record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are those of RFC 1035 and RFC 3596")]
-pub enum DnsRecord {
-    A,
-    Ns,
-    Cname,
-    #[default]
-    Soa,
-    Mx,
-    Txt,
-    Aaaa,
-}
-
-/// A datagram and what may come back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct UdpCheck {
-    /// What is sent; empty sends an empty datagram.
-    pub payload: Vec<u8>,
-    /// An answer must come; without it only a refusal (ICMP) is a failure.
-    pub reply: Option<UdpReply>,
-    /// Fewest bytes of an answer.
-    pub min_len: u16,
-    /// Most bytes of an answer.
-    pub max_len: u16,
-}
-
-/// What an answer must begin with: each byte with the bits that are compared; empty for anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct UdpReply(pub Vec<(u8, u8)>);

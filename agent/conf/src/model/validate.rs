@@ -7,6 +7,8 @@
 //! Pure, and linear in the number of routers and addresses. Nothing is corrected here: a front end
 //! takes out the routers whose remark says why they cannot run.
 
+pub(crate) mod lvs;
+
 use super::{InitialState, VirtualRouter};
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::show;

@@ -1,6 +1,7 @@
 //! What the tests of keepalived.conf share: files in, everything a reader should see out.
 
 use hacluster_conf::diag::Diagnostic;
+use hacluster_conf::model::lvs::{Check, Lvs, RealServer};
 use hacluster_conf::model::{Address, Config, VirtualRouter};
 use hacluster_conf::source::Disk;
 use hacluster_conf::{Loaded, load_keepalived};
@@ -86,8 +87,58 @@ fn model(config: &Config, text: &mut String) {
     }
     config.statics.routes.iter().for_each(|route| writeln!(text, "static route {route}").unwrap());
     config.statics.rules.iter().for_each(|rule| writeln!(text, "static rule {rule}").unwrap());
+    lvs(&config.lvs, text);
     for refused in &config.refused {
         writeln!(text, "refused {}: {}", refused.name, refused.reason).unwrap();
+    }
+}
+
+fn lvs(lvs: &Lvs, text: &mut String) {
+    let rest = Lvs { services: Vec::new(), ..lvs.clone() };
+    if rest != Lvs::default() {
+        writeln!(text, "{rest:?}").unwrap();
+    }
+    for service in &lvs.services {
+        let frontends: Vec<String> = service.frontends.iter().take(12).map(ToString::to_string).collect();
+        writeln!(text, "service {}: {}", service.name, frontends.join(", ")).unwrap();
+        let quorum = (service.quorum, service.hysteresis);
+        let scheduler = (&service.scheduler.name, service.scheduler.flags);
+        writeln!(text, "  {scheduler:?} {:?} quorum {quorum:?}", service.forwarding).unwrap();
+        let switches = [
+            ("ops", service.one_packet),
+            ("ha_suspend", service.ha_suspend),
+            ("omega", service.omega),
+            ("mail", service.mail),
+        ];
+        let on: Vec<&str> = switches.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
+        if let Some(persistence) = &service.persistence {
+            writeln!(text, "  {persistence:?}").unwrap();
+        }
+        writeln!(text, "  {} up {:?} down {:?}", on.join(" "), service.quorum_up, service.quorum_down)
+            .unwrap();
+        if let Some(sorry) = &service.sorry {
+            writeln!(text, "  {sorry:?}").unwrap();
+        }
+        service.servers.iter().for_each(|server| back_end(server, text));
+    }
+}
+
+fn back_end(server: &RealServer, text: &mut String) {
+    let RealServer { to, weight, forwarding, upper_threshold, lower_threshold, .. } = server;
+    let limits = (upper_threshold, lower_threshold);
+    let switches = (server.inhibit_on_failure, server.mail);
+    writeln!(
+        text,
+        "  server {to} weight {weight} {forwarding:?} limits {limits:?} inhibit, mail {switches:?}"
+    )
+    .unwrap();
+    if server.notify_up.is_some() || server.notify_down.is_some() {
+        writeln!(text, "    up {:?} down {:?}", server.notify_up, server.notify_down).unwrap();
+    }
+    for Check { kind, route, pace } in &server.checks {
+        writeln!(text, "    {kind:?}").unwrap();
+        writeln!(text, "      {route:?}").unwrap();
+        writeln!(text, "      {pace:?}").unwrap();
     }
 }
 

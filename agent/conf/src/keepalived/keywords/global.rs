@@ -1,7 +1,7 @@
 //! Keywords of `global_defs`.
 
 use super::Takes::{Bool, Flag, List, Maybe, Number, OneOf, Seconds, Word, Words};
-use super::{ANY, Block, DAY_MS, Keyword, Topic, gone, later, moot, now};
+use super::{ANY, Block, DAY_MS, Keyword, Topic, gone, later, moot, now, old};
 
 pub(in super::super) static GLOBAL: Block = Block {
     name: "global_defs",
@@ -49,21 +49,21 @@ const MAIL: &[Keyword] = &[
     now("smtp_connect_timeout", Word),
     now("smtp_alert", Bool),
     now("smtp_alert_vrrp", Bool),
-    later(Topic::Mail, "smtp_alert_checker", Bool),
+    now("smtp_alert_checker", Bool),
     later(Topic::Mail, "no_email_faults", Flag),
-    later(Topic::Mail, "no_checker_emails", Flag),
+    now("no_checker_emails", Flag),
 ];
 
 const IPVS: &[Keyword] = &[
-    later(Topic::Ipvs, "checker_log_all_failures", Bool),
-    later(Topic::Ipvs, "lvs_sync_daemon", Words),
-    later(Topic::Ipvs, "lvs_timeouts", Words),
-    later(Topic::Ipvs, "lvs_flush", Flag),
-    later(Topic::Ipvs, "lvs_flush_on_stop", Maybe),
-    gone("lvs_flush_onstop", Maybe, "the old spelling of `lvs_flush_on_stop`, and not in force yet"),
-    later(Topic::Ipvs, "rs_init_notifies", Flag),
-    later(Topic::Ipvs, "lvs_notify_fifo", Words),
-    later(Topic::Ipvs, "lvs_notify_fifo_script", Words),
+    now("checker_log_all_failures", Bool),
+    now("lvs_sync_daemon", Words),
+    now("lvs_timeouts", Words),
+    now("lvs_flush", Flag),
+    now("lvs_flush_on_stop", Maybe),
+    old("lvs_flush_onstop", Maybe, "the old spelling of `lvs_flush_on_stop`"),
+    later(Topic::Initial, "rs_init_notifies", Flag),
+    now("lvs_notify_fifo", Words),
+    now("lvs_notify_fifo_script", Words),
 ];
 
 const FILTER: &[Keyword] = &[

@@ -7,6 +7,7 @@
 //!   Now      in force                                   lower/
 //!   Later    understood, named as not in force yet      exit 1
 //!   Moot     nothing to do here, the agent needs none   hint
+//!   Old      in force under its old name                hint
 //!   Gone     outdated; the reason says what to write    warning
 //! ```
 
@@ -85,6 +86,8 @@ pub(super) enum Status {
     Later(Topic),
     /// Without meaning for this agent, and why.
     Moot(&'static str),
+    /// In force under a name that is not used any more, and which is.
+    Old(&'static str),
     /// Outdated, and what to do about it.
     Gone(&'static str),
 }
@@ -96,6 +99,7 @@ pub(super) enum Topic {
     Track,
     Mail,
     Ipvs,
+    Initial,
     Bfd,
     Namespace,
     Version3,
@@ -117,7 +121,8 @@ impl Topic {
             Self::Script => "no script is run: a failing check changes neither priority nor state",
             Self::Track => "what is tracked changes neither priority nor state",
             Self::Mail => "no mail is sent",
-            Self::Ipvs => "no IPVS service is set up and no server is checked",
+            Self::Ipvs => "services are set up one by one, without marks of the packet filter",
+            Self::Initial => "a server's script runs when its state changes, not at start",
             Self::Bfd => "no BFD session is run",
             Self::Namespace => "the agent stays in the network namespace it is started in",
             Self::Version3 => "virtual routers of version 2 are not concerned",
@@ -148,6 +153,10 @@ const fn later(topic: Topic, name: &'static str, takes: Takes) -> Keyword {
 
 const fn moot(name: &'static str, takes: Takes, why: &'static str) -> Keyword {
     row(name, takes, Status::Moot(why))
+}
+
+const fn old(name: &'static str, takes: Takes, why: &'static str) -> Keyword {
+    row(name, takes, Status::Old(why))
 }
 
 const fn gone(name: &'static str, takes: Takes, why: &'static str) -> Keyword {

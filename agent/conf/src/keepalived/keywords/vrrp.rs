@@ -1,7 +1,7 @@
 //! Keywords of the top level and of the VRRP blocks.
 
 use super::Takes::{Bool, Flag, Ip, List, Maybe, Number, OneOf, Seconds, Weight, Word, Words};
-use super::{ANY, Block, DAY_MS, Keyword, Takes, Topic, gone, later, moot, now};
+use super::{ANY, Block, DAY_MS, Keyword, Takes, Topic, gone, later, moot, now, old};
 
 /// Outside every block.
 pub(in super::super) static TOP: Block = Block {
@@ -33,9 +33,9 @@ pub(in super::super) static TOP: Block = Block {
         moot("child_wait_time", Seconds(0, DAY_MS), "the agent has no child processes"),
         later(Topic::Link, "linkbeat_interfaces", List),
         later(Topic::Link, "interface_up_down_delays", List),
-        later(Topic::Ipvs, "SSL", Takes::Block(&super::server::SSL)),
-        later(Topic::Ipvs, "virtual_server_group", List),
-        later(Topic::Ipvs, "virtual_server", Takes::Block(&super::server::VIRTUAL_SERVER)),
+        now("SSL", Takes::Block(&super::server::SSL)),
+        now("virtual_server_group", List),
+        now("virtual_server", Takes::Block(&super::server::VIRTUAL_SERVER)),
     ]],
 };
 
@@ -121,10 +121,10 @@ const INSTANCE_WIRE: &[Keyword] = &[
     moot("debug", Number(0, 4), "it has no effect in keepalived either"),
     now("notify_deleted", Maybe),
     now("notify_master_rx_lower_pri", Words),
-    gone(
+    old(
         "lvs_sync_daemon_interface",
         Word,
-        "write `lvs_sync_daemon` in global_defs; connection sync is not in force yet",
+        "the old form of `lvs_sync_daemon INTERFACE INSTANCE` in global_defs: it is in force",
     ),
     moot("kernel_rx_buf_size", Number(0, ANY), "the agent sizes its socket buffers itself"),
     gone("linkbeat_use_polling", Flag, "link state comes from the kernel as it changes; remove it"),

@@ -4,6 +4,7 @@
 //!   tree -> global::read -> Globals -.
 //!   tree -> instance::read -> Draft -+-> complete -> VirtualRouter | Refused -> model::validate
 //!   tree -> service, track, group: what runs beside the protocol
+//!   tree -> lvs: virtual servers, once virtual routers and trackers are known
 //! ```
 
 mod address;
@@ -13,6 +14,7 @@ mod filter;
 mod global;
 mod group;
 mod instance;
+mod lvs;
 mod notify;
 mod route;
 mod service;
@@ -20,6 +22,7 @@ mod track;
 mod values;
 
 use super::parser::Statement;
+use super::source::Source;
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::{Findings, show};
 use crate::model::validate::{self, About, Remark};
@@ -28,7 +31,8 @@ use global::Globals;
 use std::collections::HashSet;
 
 /// Builds the model of what is written.
-pub(super) fn lower(top: &[Statement], host_name: &str, findings: &Findings) -> Config {
+pub(super) fn lower(top: &[Statement], source: &dyn Source, findings: &Findings) -> Config {
+    let host_name = &source.host_name();
     let globals = global::read(top, findings);
     let services = service::read(top, findings);
     let mut config = Config {
@@ -61,12 +65,14 @@ pub(super) fn lower(top: &[Statement], host_name: &str, findings: &Findings) -> 
     config.groups = group::read(top, &config.routers, &services, findings);
     config.share_trackers();
     config.trackers = track::read(top, findings);
+    lvs::read(top, &mut config, services.alert, source, findings);
     (config.scripts, config.fifos, config.mail) = services.complete(host_name);
-    if written > 0 && config.routers.is_empty() {
+    let serves = !config.lvs.services.is_empty();
+    if written > 0 && config.routers.is_empty() && !serves {
         let message = "none of the virtual routers written here can run";
         findings.push(Diagnostic::new(Severity::Fatal, "nothing-runs", message));
-    } else if written == 0 {
-        let message = "no `vrrp_instance` is written: no virtual router runs";
+    } else if written == 0 && !serves {
+        let message = "no `vrrp_instance` and no `virtual_server` is written: nothing runs";
         findings.push(Diagnostic::new(Severity::Warning, "no-virtual-router", message));
     }
     config

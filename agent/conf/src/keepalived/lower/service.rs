@@ -19,7 +19,7 @@ const STARTUP_TIMEOUT: u32 = 10;
 pub(super) struct Services {
     pub(super) scripts: Scripts,
     /// `smtp_alert`, and for virtual routers alone.
-    alert: Option<bool>,
+    pub(super) alert: Option<bool>,
     alert_vrrp: Option<bool>,
     pub(super) priority_changes: bool,
     to: Vec<String>,

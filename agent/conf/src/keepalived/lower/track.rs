@@ -17,7 +17,7 @@ use std::collections::HashSet;
 /// Greatest weights as keepalived has them.
 const SCRIPT_WEIGHT: i32 = 253;
 const PROCESS_WEIGHT: i32 = 254;
-const FILE_WEIGHT: i32 = 2_147_483_647;
+pub(super) const FILE_WEIGHT: i32 = 2_147_483_647;
 /// keepalived's longest interval and timeout, in seconds.
 const MAX_PACE: u64 = 1_000_000;
 const MAX_COUNT: u32 = i32::MAX as u32;
@@ -110,7 +110,7 @@ fn count(line: &Statement, findings: &Findings) -> Option<u32> {
 }
 
 /// `NUMBER [reverse|noreverse]`; a wrong one is reported and gives `None`.
-fn weight_of(words: &[Word], most: i32, findings: &Findings) -> Option<Weight> {
+pub(super) fn weight_of(words: &[Word], most: i32, findings: &Findings) -> Option<Weight> {
     let first = words.first()?;
     let points = first.text.parse::<i32>().ok().filter(|points| points.unsigned_abs() <= most.unsigned_abs());
     let Some(points) = points else {
