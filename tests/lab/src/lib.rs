@@ -27,6 +27,7 @@
 //! | [`agent`], [`ctl`], [`peer`] | our programs; keepalived and FRR where installed |
 //! | [`fleet`] | agents that know each other: certificates, peers, operators |
 //! | [`capture`], [`packet`], [`probe`] | what was on the wire; what a client saw |
+//! | [`vm`] | a kernel that has IPVS, where the host's has not |
 //! | [`wait`], [`diagnose`] | conditions instead of sleeps; what everything looked like when it failed |
 
 pub mod agent;
@@ -44,6 +45,7 @@ pub mod privilege;
 pub mod probe;
 pub mod process;
 pub mod topology;
+pub mod vm;
 pub mod wait;
 
 pub use agent::{Absent, Agent};
@@ -57,4 +59,5 @@ pub use privilege::{Privilege, WhyNot, enter};
 pub use probe::Probe;
 pub use process::Process;
 pub use topology::Topology;
+pub use vm::Vm;
 pub use wait::{LIMIT, wait_for, wait_until};

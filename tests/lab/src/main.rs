@@ -4,7 +4,7 @@ mod program;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hacluster_lab::{privilege, wait::Interrupted};
+use hacluster_lab::{Vm, privilege, vm, wait::Interrupted};
 use program::{
     daemon::{Choice, Daemon},
     narrate::Narrator,
@@ -12,7 +12,7 @@ use program::{
     scenario::{SCENARIOS, Scenario},
     signals,
 };
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 /// Plays failovers: real daemons on hosts made of network namespaces, without root where user
 /// namespaces are allowed.
@@ -35,6 +35,17 @@ enum Verb {
     Play(PlayArguments),
     /// List the scenarios
     List,
+    /// Run a command under a kernel that has IPVS, on virtual hardware (needs user-mode-linux)
+    ///
+    /// It is root, sees the files of this machine and writes to memory only.
+    Vm {
+        /// Seconds until it is ended
+        #[arg(long, default_value_t = 300)]
+        limit: u64,
+        /// The command
+        #[arg(required = true, trailing_var_arg = true)]
+        command: Vec<OsString>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -68,6 +79,7 @@ impl Which {
 }
 
 fn main() -> ExitCode {
+    vm::play_part_if_asked();
     privilege::exec_if_asked();
     let arguments = Arguments::parse();
     let narrator = Narrator::new();
@@ -78,6 +90,10 @@ fn main() -> ExitCode {
                 .for_each(|scenario| narrator.line(format_args!("{:12} {}", scenario.name, scenario.title)));
             Ok(())
         }
+        Some(Verb::Vm { limit, command }) => match in_vm(&command, limit) {
+            Ok(status) => return ExitCode::from(status),
+            Err(error) => Err(error),
+        },
         Some(Verb::Play(play)) => run(&narrator, play),
         None => run(&narrator, arguments.play),
     };
@@ -92,6 +108,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn in_vm(command: &[OsString], limit_s: u64) -> Result<u8> {
+    let status = Vm::find().map_err(anyhow::Error::msg)?.run(command, Duration::from_secs(limit_s))?;
+    Ok(u8::try_from(status).unwrap_or(u8::MAX))
 }
 
 fn run(narrator: &Narrator, play: PlayArguments) -> Result<()> {

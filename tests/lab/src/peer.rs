@@ -173,7 +173,8 @@ fn frr_config(router: &FrrRouter) -> String {
     text
 }
 
-fn find(program: &str) -> Result<PathBuf, Absent> {
+/// A program of this machine, also where an ordinary user's `PATH` does not look.
+pub fn find(program: &str) -> Result<PathBuf, Absent> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(MORE_FOLDERS.map(PathBuf::from));
     let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file());

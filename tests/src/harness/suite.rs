@@ -1,12 +1,15 @@
 //! The list of trials of a test program with `harness = false`.
 
 use anyhow::{Context, Result, ensure};
-use hacluster_lab::{Absent, agent::BINARY_VARIABLE, enter, privilege};
+use hacluster_lab::{Absent, Vm, agent::BINARY_VARIABLE, enter, privilege, vm};
+use hacluster_net::netlink::ipvs::Ipvs;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use std::{env, fmt, process::Command};
+use std::{env, fmt, process::Command, time::Duration};
 
 /// Trials at the same time: they wait far more than they work.
 const AT_ONCE: usize = 4;
+/// How long a whole program of trials may take in a virtual machine.
+const VM_LIMIT: Duration = Duration::from_secs(1200);
 
 /// Why a trial cannot run here. Return it as the error of a trial's body, outside of `Lab::run`.
 #[derive(Clone, Debug)]
@@ -32,13 +35,27 @@ impl Suite {
     /// Builds agent and haclusterctl too, so that it is never an older one that is tried.
     pub fn enter() -> Self {
         privilege::exec_if_asked();
-        if !env::args().any(|argument| argument == "--list")
-            && let Err(error) = build_agent()
-        {
-            eprintln!("{error:#}");
-            std::process::exit(101);
-        }
+        ready();
         Self { lab: enter().map(drop).map_err(|why| Skip(why.to_string())), trials: Vec::new() }
+    }
+
+    /// As [`enter`](Self::enter), for trials that need IPVS. Where this kernel has none, or we are not
+    /// the machine's root, the whole program runs once more in a virtual machine, and ends here as it
+    /// ended there; where there can be no such machine, all trials are skipped.
+    pub fn enter_with_ipvs() -> Self {
+        vm::play_part_if_asked();
+        privilege::exec_if_asked();
+        let here = vm::inside() || (nix::unistd::geteuid().is_root() && Ipvs::open().is_ok());
+        if here || is_list() {
+            return Self::enter();
+        }
+        match Vm::find() {
+            Ok(vm) => {
+                ready();
+                run_in(&vm)
+            }
+            Err(absent) => Self { lab: Err(Skip(absent.0)), trials: Vec::new() },
+        }
     }
 
     /// Adds a trial that needs a lab. It is skipped, with the reason, where there can be none, and
@@ -60,6 +77,31 @@ impl Suite {
         arguments.test_threads.get_or_insert(trials);
         libtest_mimic::run(&arguments, self.trials).exit();
     }
+}
+
+fn is_list() -> bool {
+    env::args().any(|argument| argument == "--list")
+}
+
+/// What a trial starts is built, or nothing goes on.
+fn ready() {
+    if let Err(error) = if is_list() { Ok(()) } else { build_agent() } {
+        give_up(&error);
+    }
+}
+
+fn run_in(vm: &Vm) -> ! {
+    let program = env::current_exe().unwrap_or_default().into_os_string();
+    let arguments: Vec<_> = [program].into_iter().chain(env::args_os().skip(1)).collect();
+    match vm.run(&arguments, VM_LIMIT) {
+        Ok(status) => std::process::exit(status),
+        Err(error) => give_up(&error),
+    }
+}
+
+fn give_up(error: &anyhow::Error) -> ! {
+    eprintln!("{error:#}");
+    std::process::exit(101);
 }
 
 fn outcome(result: Result<()>) -> Result<Completion, Failed> {

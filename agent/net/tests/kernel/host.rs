@@ -7,7 +7,7 @@ use super::{
 use hacluster_net::{
     Errno,
     clock::now,
-    netlink::{Group, Monitor, Requests},
+    netlink::{Group, Monitor, Requests, ipvs::Ipvs},
     netns::NetNs,
     poll::{Waiter, Wake},
     sched::{Capability, has_capability, require_network_capabilities},
@@ -21,6 +21,7 @@ pub(crate) const TRIALS: &[(&str, Body)] = &[
     ("host::promoted_secondaries_survive_the_first", promoted_secondaries_survive_the_first),
     ("host::the_waiter_tells_who_is_ready", the_waiter_tells_who_is_ready),
     ("host::root_has_the_network_capabilities", root_has_the_network_capabilities),
+    ("host::a_kernel_without_ipvs_says_so", a_kernel_without_ipvs_says_so),
 ];
 
 fn a_namespace_is_left_as_it_was_entered(world: &mut World) -> Result<(), Failed> {
@@ -79,5 +80,16 @@ fn the_waiter_tells_who_is_ready(world: &mut World) -> Result<(), Failed> {
 fn root_has_the_network_capabilities(_: &mut World) -> Result<(), Failed> {
     assert!(has_capability(Capability::NetAdmin) && has_capability(Capability::NetRaw));
     require_network_capabilities()?;
+    Ok(())
+}
+
+fn a_kernel_without_ipvs_says_so(_: &mut World) -> Result<(), Failed> {
+    match Ipvs::open() {
+        Ok(mut ipvs) => assert!(ipvs.info()?.table_size > 0),
+        Err(error) => {
+            assert_eq!(error.errno(), Ipvs::ABSENT);
+            assert!(error.to_string().contains("modprobe ip_vs"), "{error}");
+        }
+    }
     Ok(())
 }
