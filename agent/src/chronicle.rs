@@ -10,7 +10,7 @@
 //! panic; a retelling makes the state true again whatever was lost before.
 
 use crate::event::{Event, Identity, Level, Place, What};
-use crate::fact::{Fact, Held, Setup, Standing};
+use crate::fact::{Fact, GroupNow, Held, Setup, Standing};
 use crate::in_force::InForce;
 use crate::notify::LastHook;
 use crate::watch::{Tracked, View};
@@ -75,8 +75,8 @@ pub struct RouterView {
     pub held: Arc<Held>,
     /// What is tracked does this to it.
     pub tracked: Arc<Tracked>,
-    /// The sync group it belongs to.
-    pub group: Option<Arc<str>>,
+    /// The sync group it belongs to, and how that stands.
+    pub group: Option<Arc<GroupNow>>,
     /// What its last change of state says beyond its reason; see [`crate::event::explain`].
     pub detail: Option<Arc<str>>,
     /// The latest hook that told of it.

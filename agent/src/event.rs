@@ -121,6 +121,13 @@ pub enum What {
         /// Which member, and why.
         reason: Arc<str>,
     },
+    /// It could rule, and waits for another member of its sync group for some time already.
+    Waits {
+        /// Name of the group.
+        group: Arc<str>,
+        /// For whom, and why.
+        reason: Arc<str>,
+    },
     /// Something odd that changed nothing.
     Note(Note),
     /// Packets were dropped: `count` since the last such line.
@@ -271,6 +278,7 @@ impl What {
             Self::Group { to: StateKind::Fault, .. } => Level::Warning,
             Self::Transition { .. }
             | Self::Group { .. }
+            | Self::Waits { .. }
             | Self::Adopted { .. }
             | Self::Cleaned { .. }
             | Self::Reload(_)
@@ -312,6 +320,7 @@ impl fmt::Display for What {
             Self::Group { name, from, to, priority: _, reason } => {
                 write!(f, "sync group {name}: {from} -> {to}: {reason}")
             }
+            Self::Waits { group, reason } => write!(f, "could rule, its sync group {group} waits: {reason}"),
             Self::Note(note) => fmt_note(note, f),
             Self::Discarded { sender, why, count } => {
                 write!(f, "{count} advert(s) dropped, the latest from ")?;

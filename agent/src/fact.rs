@@ -36,8 +36,8 @@ pub enum Fact {
     Held(Held),
     /// What is tracked does this to it; told by the protocol thread.
     Tracked(Arc<Tracked>),
-    /// The sync group it belongs to; told by the protocol thread.
-    Group(Option<Arc<str>>),
+    /// The sync group it belongs to, and how that stands; told by the protocol thread.
+    Group(Option<Arc<GroupNow>>),
     /// Everything that is watched on this node.
     Trackers(Arc<[View]>),
     /// The latest hook that told of it.
@@ -151,6 +151,26 @@ impl Standing {
     pub fn differs_beyond_master(&self, other: &Self) -> bool {
         Self { master: other.master, ..*self } != *other
     }
+}
+
+/// How a sync group stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupNow {
+    /// As configured, unique.
+    pub name: Arc<str>,
+    /// Its state.
+    pub state: StateKind,
+    /// For whom it waits, when it could rule but for that member, or is in Fault.
+    pub waits: Option<Waits>,
+}
+
+/// Which member keeps a sync group from ruling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// Name of the virtual router; empty when it is no member's fault.
+    pub router: String,
+    /// Why, in words.
+    pub text: String,
 }
 
 /// Which addresses of a router the kernel has.

@@ -30,6 +30,10 @@
 //! less than [`BRIEF_INTERVALS`] a group waits before the next try, as long as its address and the
 //! number of tries make it, so the nodes fall out of step and the first one is left to rule.
 
+mod hindrance;
+
+pub use hindrance::Hindrance;
+
 use crate::machine::{Fault, Faults, Input, Machine, State, StateKind, TakeoverCause};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -51,6 +55,8 @@ pub struct Member {
     pub would_rule: Option<TakeoverCause>,
     /// A backup that waits for the adverts of a master that lives, as far as it knows.
     pub follows: bool,
+    /// A backup that was asked to rule and claims its addresses.
+    pub prepares: bool,
     /// [`Input::GroupHastens`] would shorten that wait.
     pub can_hasten: bool,
     /// Time between adverts.
@@ -63,17 +69,19 @@ impl Member {
     /// How `machine` stands at `now`.
     pub fn of(machine: &Machine, now: Instant) -> Self {
         let would_rule = machine.would_rule(now);
-        let follows = match machine.state() {
+        let (follows, prepares) = match machine.state() {
             State::Backup(backup) => {
-                would_rule.is_none() && matches!(backup.cause, TakeoverCause::MasterSilent(_))
+                let follows = matches!(backup.cause, TakeoverCause::MasterSilent(_));
+                (would_rule.is_none() && follows, backup.preparing.is_some())
             }
-            State::Initialize | State::Master(_) | State::Fault => false,
+            State::Initialize | State::Master(_) | State::Fault => (false, false),
         };
         Self {
             state: machine.state().kind(),
             faults: machine.faults(),
             would_rule,
             follows,
+            prepares,
             can_hasten: machine.can_hasten(),
             interval: machine.parameters().interval.duration(),
             seed: machine.source().to_bits(),

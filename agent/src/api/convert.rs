@@ -4,7 +4,7 @@ use crate::chronicle::{Record, RouterView};
 use crate::cluster::Duty;
 use crate::event::Level;
 use crate::event::explain;
-use crate::fact::Standing;
+use crate::fact::{GroupNow, Standing};
 use crate::in_force::{InForce, OnDisk};
 use crate::tally::Tally;
 use crate::watch::View;
@@ -56,7 +56,17 @@ pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
             .filtered
             .map(|reason| v1::PacketFilter { reason: reason.to_owned(), missing: view.held.served }),
         routes: routes(view),
-        sync_group: view.group.as_deref().unwrap_or_default().to_owned(),
+        sync_group: view.group.as_ref().map(|group| group.name.to_string()).unwrap_or_default(),
+        group: view.group.as_deref().map(sync_group),
+    }
+}
+
+fn sync_group(of: &GroupNow) -> v1::SyncGroup {
+    let waits = of.waits.as_ref();
+    v1::SyncGroup {
+        state: state(of.state).into(),
+        waits_for: waits.map(|waits| waits.router.clone()).unwrap_or_default(),
+        waits_because: waits.map(|waits| waits.text.clone()).unwrap_or_default(),
     }
 }
 

@@ -2,25 +2,26 @@
 //!
 //! ```text
 //!   feed(member) --> Machine --> settle --> core::group::Group --> Input of the others
-//!                                   `--> What::Group, Fact::Group
+//!                                   `--> told: What::Group, What::Waits, Fact::Group
 //! ```
 //!
 //! A definition names places; whichever of them runs is a member. Definitions come whole, so a reload
 //! sends all of them again, and routers may come and go before and after.
 
+mod told;
+
 use super::engine::Engine;
-use super::router::Router;
-use crate::event::{Event, Place, What, explain};
-use crate::fact::Fact;
+use crate::event::Place;
 use crate::kernel::RouterId;
 use hacluster_core::group::{Group, Member};
-use hacluster_core::machine::{ANYBODY, Fault, Input, State, StateKind};
+use hacluster_core::machine::{ANYBODY, Fault, Input, State};
 use hacluster_core::priority::Priority;
 use hacluster_core::time::Instant;
 use hacluster_net::clock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use told::{Outlook, Told, because};
 
 /// A group comes to rest in a few steps: faults, then the end of a reign or its begin.
 const STEPS_MAX: usize = 16;
@@ -42,7 +43,7 @@ pub(super) struct Company {
     members: Vec<RouterId>,
     group: Group,
     /// What was told last.
-    told: StateKind,
+    told: Told,
     /// When to ask it although nothing happened.
     deadline: Option<Instant>,
 }
@@ -64,7 +65,8 @@ impl Companies {
     fn of(definitions: Vec<GroupDefinition>, before: &[Company]) -> Self {
         let known = |name: &str| before.iter().find(|company| &*company.definition.name == name);
         let company = |definition: GroupDefinition| Company {
-            told: known(&definition.name).map_or(StateKind::Initialize, |company| company.told),
+            told: known(&definition.name)
+                .map_or_else(|| Told::nothing(&definition.name), |company| company.told.anew()),
             members: Vec::new(),
             group: Group::default(),
             deadline: None,
@@ -122,6 +124,7 @@ impl Engine {
         if company.members != members {
             company.members.clone_from(&members);
             company.group = Group::default(); // who rules tells it all it needs to remember
+            company.told = company.told.anew();
         }
         for id in members {
             self.join(id, Some(number));
@@ -132,11 +135,8 @@ impl Engine {
     fn join(&mut self, id: RouterId, group: Option<usize>) {
         let Some(router) = self.routers.get_mut(&id) else { return };
         let was_bound = std::mem::replace(&mut router.group, group).is_some();
-        let name = group.and_then(|number| self.groups.all.get(number)).map(|it| &it.definition.name);
-        if router.group_name.as_ref() != name {
-            router.group_name = name.cloned();
-            router.tell(&self.queues.events, Fact::Group(name.cloned()));
-        }
+        let told = group.and_then(|number| self.groups.all.get(number)).map(|company| &company.told.now);
+        router.tell_group(told, &self.queues.events);
         if was_bound != group.is_some() {
             self.feed_alone(id, clock::now(), Input::Bind(group.is_some()));
         }
@@ -177,11 +177,12 @@ impl Engine {
             let members = company.members.iter().filter_map(|id| self.routers.get(id));
             standing.extend(members.map(|router| Member::of(&router.machine, now)));
             let told = company.group.step(now, standing);
-            let deadline = company.group.next_deadline(now);
-            let state = company.group.state(standing);
+            let outlook = Outlook::of(&company.group, standing);
+            let asked = company.group.next_deadline(now);
+            let deadline = asked.into_iter().chain(company.told.deadline(outlook, now)).min();
             self.groups.set_deadline(number, deadline);
             if told.is_empty() {
-                return self.tell_group(number, state, cause);
+                return self.tell_group(number, outlook, cause, now);
             }
             self.tell_members(number, told, cause, now);
         }
@@ -204,24 +205,6 @@ impl Engine {
             }
             self.feed_alone(id, now, input);
         }
-    }
-
-    /// Says how the group stands if that is news, and which member made it so.
-    fn tell_group(&mut self, number: usize, state: StateKind, cause: Option<RouterId>) {
-        let Some(company) = self.groups.all.get_mut(number) else { return };
-        let from = std::mem::replace(&mut company.told, state);
-        if from == state {
-            return;
-        }
-        let cause = cause.or(company.members.first().copied()).and_then(|id| self.routers.get(&id));
-        let what = What::Group {
-            name: company.definition.name.clone(),
-            from,
-            to: state,
-            priority: cause.map_or(Priority::DEFAULT, |router| router.machine.priority()),
-            reason: cause.map_or_else(String::new, because).into(),
-        };
-        self.queues.events.send_or_drop(Event::now(None, what));
     }
 
     /// The others of its group take over as well; each leads as far as its own network needs it.
@@ -253,13 +236,6 @@ impl Engine {
             self.feed_alone(companion, clock::now(), Input::Lead(None));
         }
     }
-}
-
-/// Why the member is where it is, in words.
-fn because(router: &Router) -> String {
-    let reason = router.last_transition().map(|transition| transition.reason);
-    let words = reason.map(|reason| explain(&reason, router.watched.fault().as_deref()));
-    format!("{}: {}", router.identity.name, words.unwrap_or_else(|| "it does not run yet".to_owned()))
 }
 
 #[cfg(test)]

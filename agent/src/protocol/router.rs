@@ -3,7 +3,7 @@
 use super::Notice;
 use super::tracking::Watched;
 use crate::event::{Event, EventSender, Identity, What};
-use crate::fact::{Fact, Setup, Standing};
+use crate::fact::{Fact, GroupNow, Setup, Standing};
 use crate::orders::Orders;
 use crate::tally::Tally;
 use crate::translate;
@@ -36,8 +36,8 @@ pub(super) struct Router {
     pub(super) watched: Watched,
     /// Place of its sync group among the engine's.
     pub(super) group: Option<usize>,
-    /// That group's name, as told.
-    pub(super) group_name: Option<Arc<str>>,
+    /// How that group stands, as told.
+    pub(super) group_now: Option<Arc<GroupNow>>,
     /// What last happened to another member of it and concerns this one.
     pub(super) companion: Option<Arc<str>>,
     pub(super) expected: Expectation,
@@ -109,7 +109,7 @@ impl Router {
             orders,
             watched: Watched::new(waits),
             group: None,
-            group_name: None,
+            group_now: None,
             companion: None,
             adopts: None,
             started: false,
@@ -246,6 +246,14 @@ impl Router {
         (priority > self.machine.parameters().priority).then_some(priority)
     }
 
+    /// Tells how its sync group stands if that is news.
+    pub(super) fn tell_group(&mut self, group: Option<&Arc<GroupNow>>, events: &EventSender) {
+        if self.group_now.as_ref() != group {
+            self.group_now = group.cloned();
+            self.tell(events, Fact::Group(group.cloned()));
+        }
+    }
+
     /// Tells where it stands if that is news. Called for every packet: compares, copies, no more.
     pub(super) fn tell_standing(&mut self, now: Instant, events: &EventSender) {
         let standing = self.standing();
@@ -269,7 +277,7 @@ impl Router {
         let setup = Setup::of(&self.configured, self.tally.clone());
         self.tell(events, Fact::Configured(Arc::new(setup)));
         self.tell(events, self.watched.fact());
-        self.tell(events, Fact::Group(self.group_name.clone()));
+        self.tell(events, Fact::Group(self.group_now.clone()));
         self.told = None;
         self.tell_standing(now, events);
     }

@@ -6,6 +6,7 @@ pub(crate) mod screen;
 #[cfg(test)]
 mod snapshots;
 pub(crate) mod status;
+mod sync_groups;
 pub(crate) mod text;
 mod trackers;
 pub(crate) mod yaml;

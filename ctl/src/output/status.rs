@@ -2,6 +2,7 @@
 
 use super::grid::{self, Cell, GAP, Grid, Tone};
 use super::safe;
+use super::sync_groups;
 use super::text::wrap;
 use super::trackers;
 use crate::times::{ago, clock};
@@ -133,9 +134,10 @@ fn local(status: &Status, style: Style) -> String {
     out
 }
 
-/// What is watched, and what it does to priorities; nothing where nothing is.
+/// Sync groups, what is watched, and what it does to priorities; nothing where nothing is.
 fn tracked(status: &Status, style: Style) -> String {
-    let tables = [trackers::watched(status), trackers::causes(status)].into_iter().flatten();
+    let tables = [sync_groups::grid(status), trackers::watched(status), trackers::causes(status)];
+    let tables = tables.into_iter().flatten();
     tables.map(|grid| format!("\n{}", lines(&grid, style.color).concat())).collect()
 }
 

@@ -7,7 +7,7 @@ use super::filter;
 use super::group::{Group, OnNode};
 use super::node::Hold;
 use super::router::bare;
-use super::ruling::{in_fault, lowered};
+use super::ruling::{in_fault, lowered, waits_for_group};
 use crate::output::text::word;
 use crate::times::ago;
 use jiff::Timestamp;
@@ -70,7 +70,9 @@ fn mastership(group: &Group, all_answer: bool) -> Option<Finding> {
         let held = group.addresses.iter().any(|address| !address.present_on.is_empty());
         let nowhere = if held || !all_answer { "" } else { "; its addresses are nowhere" };
         let who = if all_answer { "nobody rules" } else { "nobody who answers rules or hears a master" };
-        let text = format!("{who} ({}){nowhere}", nodes.join(", "));
+        let waiting: String =
+            group.nodes.iter().filter_map(waits_for_group).map(|it| format!("; {it}")).collect();
+        let text = format!("{who} ({}){nowhere}{waiting}", nodes.join(", "));
         return Some(Finding::of(group, "no_master", text, events(group)));
     }
     if group.masters.len() > 1 && !group.moving() {
@@ -241,8 +243,14 @@ fn orders(group: &Group) -> Vec<Finding> {
             found.push(Finding::of(group, "lead", text, mend).on(on));
         }
     }
-    let why = group.why_not.as_ref().filter(|why| why.kind == "does_not_preempt");
-    found.extend(why.map(|why| Finding::of(group, why.kind, why.text.clone(), failover(group))));
+    found.extend(group.why_not.as_ref().and_then(|why| {
+        let next = match why.kind {
+            "does_not_preempt" => failover(group),
+            "waits_for_group" => events(group),
+            _ => return None,
+        };
+        Some(Finding::of(group, why.kind, why.text.clone(), next))
+    }));
     let is_best = |on: &&OnNode| group.why_not.is_some() && Some(&on.node) == best_node(group);
     let lower =
         group.nodes.iter().filter(|on| !is_best(on) && on.router.priority_own() < on.router.priority_base);

@@ -34,6 +34,23 @@ pub(crate) struct Router {
     /// Packets to its addresses are dropped.
     pub(crate) filter: Option<Filter>,
     pub(crate) agreement: Option<String>,
+    pub(crate) sync_group: Option<SyncGroup>,
+}
+
+/// Virtual routers that change hands together, on one node.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SyncGroup {
+    pub(crate) name: String,
+    pub(crate) state: String,
+    /// What keeps it from ruling.
+    pub(crate) waits_for: Option<WaitsFor>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct WaitsFor {
+    /// A member; none when no member is to blame.
+    pub(crate) router: Option<String>,
+    pub(crate) reason: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -196,6 +213,27 @@ impl From<v1::MoveUnderWay> for Move {
     }
 }
 
+impl SyncGroup {
+    /// An agent that is older says its name only.
+    fn of(name: String, now: Option<v1::SyncGroup>) -> Self {
+        let now = now.unwrap_or_default();
+        let state = short(now.state().as_str_name(), "STATE_");
+        let router = known(now.waits_for);
+        let waits_for = known(now.waits_because).map(|reason| WaitsFor { router, reason });
+        Self { name, state, waits_for }
+    }
+}
+
+impl WaitsFor {
+    /// `VI_52: it does not run`.
+    pub(crate) fn text(&self) -> String {
+        match &self.router {
+            Some(router) => format!("{router}: {}", self.reason),
+            None => self.reason.clone(),
+        }
+    }
+}
+
 impl From<v1::VirtualRouter> for Router {
     fn from(of: v1::VirtualRouter) -> Self {
         let cause =
@@ -222,6 +260,7 @@ impl From<v1::VirtualRouter> for Router {
             r#move: of.r#move.map(Move::from),
             filter: of.filter.map(Filter::from),
             agreement: known(of.agreement),
+            sync_group: known(of.sync_group).map(|name| SyncGroup::of(name, of.group)),
         }
     }
 }

@@ -50,7 +50,7 @@ impl Best {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct WhyNot {
     /// `fault`, `not_running`, `drained`, `moving`, `holds_back`, `paused`, `led`,
-    /// `priority_lowered`, `does_not_preempt`, `no_master` or `two_masters`.
+    /// `priority_lowered`, `waits_for_group`, `does_not_preempt`, `no_master` or `two_masters`.
     pub(crate) kind: &'static str,
     pub(crate) text: String,
     /// Somebody wants it so.
@@ -162,6 +162,9 @@ fn why_not(group: &Group, nodes: &[Node]) -> Option<WhyNot> {
     if router.priority_own() < router.priority_base {
         return some("priority_lowered", lowered(on));
     }
+    if let Some(text) = waits_for_group(on) {
+        return wanted("waits_for_group", text);
+    }
     let text = format!(
         "{} (priority {}) stays behind {} ({}): it does not preempt, or not yet (nopreempt, preempt_delay)",
         on.node,
@@ -170,6 +173,18 @@ fn why_not(group: &Group, nodes: &[Node]) -> Option<WhyNot> {
         master.priority.map_or_else(|| "?".to_owned(), |priority| priority.to_string()),
     );
     wanted("does_not_preempt", text)
+}
+
+/// `node1 waits for VI_52 of its sync group BOTH: it does not run`.
+pub(super) fn waits_for_group(on: &OnNode) -> Option<String> {
+    let group = on.router.sync_group.as_ref().filter(|_| on.router.state == "backup")?;
+    let waits = group.waits_for.as_ref().filter(|waits| waits.router.as_ref() != Some(&on.router.name))?;
+    Some(match &waits.router {
+        Some(router) => {
+            format!("{} waits for {router} of its sync group {}: {}", on.node, group.name, waits.reason)
+        }
+        None => format!("{} waits with its sync group {}: {}", on.node, group.name, waits.reason),
+    })
 }
 
 /// `node2 is in Fault for 4 m: the interface has no link`.

@@ -162,6 +162,7 @@ fn reload() -> Result<()> {
         // It must follow on one network: so it follows on both.
         hold_both(right.host)?;
         free_both(left.host)?;
+        left.logged(&["could rule, its sync group BOTH waits: VI_52: it follows a master", "VI_51"])?;
         left.reload(instances([150, 100]))?;
         hold(left.host, VIP)?;
         free(right.host, VIP)?;
@@ -215,6 +216,8 @@ fn failover() -> Result<()> {
         cluster.ctl(&["failover", "VI_52", "--yes"])?.well()?.with(&["sync group BOTH", "right"])?;
         hold_both(pair.right.host)?;
         free_both(pair.left.host)?;
+        let shown = cluster.ctl(&["status", "-o", "wide"])?;
+        shown.with(&["SYNC GROUP", "BOTH left backup VI_51, VI_52 -", "BOTH right master VI_51, VI_52 -"])?;
         pair.right.logged(&["sync group BOTH: Backup -> Master", "handed it over"])?;
         for vigil in &vigils {
             vigil.never_without()?;

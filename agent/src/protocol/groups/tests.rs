@@ -1,11 +1,14 @@
 //! Groups in the engine without sockets: who belongs where, and what is told of it.
 
 use super::*;
+use crate::event::Event;
+use crate::fact::Waits;
 use crate::kernel::Report;
 use crate::mailbox::{Receiver, mailbox};
 use crate::orders::Orders;
 use crate::protocol::{Answer, Command, Notice, Queues, Refusal, Ticket};
 use crate::translate::tests::router;
+use hacluster_core::machine::StateKind;
 use hacluster_core::receive::Heard;
 use hacluster_core::time::Duration;
 use hacluster_core::vrid::Vrid;
@@ -71,6 +74,12 @@ impl Bench {
         assert_eq!(self.states(), [StateKind::Backup; 2], "it waits for the other");
         self.engine.feed(RIGHT, clock::now(), Input::Claimed);
         assert_eq!(self.states(), [StateKind::Master; 2]);
+    }
+
+    fn outlook(&self) -> Outlook {
+        let company = &self.engine.groups.all[0];
+        let of = |id| Member::of(&self.engine.routers[id].machine, clock::now());
+        Outlook::of(&company.group, &company.members.iter().map(of).collect::<Vec<_>>())
     }
 
     /// Log lines so far.
@@ -165,10 +174,14 @@ fn a_group_with_an_owner_is_not_moved() {
 
 #[test]
 fn a_router_that_changes_its_group_is_told_so() {
+    let group_of = |bench: &Bench| {
+        let now = bench.engine.routers[&LEFT].group_now.as_ref();
+        now.map(|now| now.name.clone())
+    };
     let mut bench = Bench::new(Priority::DEFAULT);
-    assert_eq!(bench.engine.routers[&LEFT].group_name.as_deref(), Some("G"));
+    assert_eq!(group_of(&bench).as_deref(), Some("G"));
     bench.engine.command(definition(&[RIGHT]));
-    assert_eq!(bench.engine.routers[&LEFT].group_name, None);
+    assert_eq!(group_of(&bench), None);
     assert_eq!(bench.engine.companions(RIGHT).next(), None);
 }
 
@@ -202,4 +215,31 @@ fn a_group_that_waits_after_a_collision_is_asked_again_in_time() {
     bench.engine.groups.set_deadline(0, Some(now));
     bench.engine.serve_groups();
     assert_eq!(bench.engine.groups.deadline(), None, "nothing is left to wait for");
+}
+
+/// On its network the left one hears nobody, on the other one there is a better master.
+#[test]
+fn a_group_that_waits_says_for_whom_and_why() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    let from = Ipv4Addr::new(192, 0, 2, 9);
+    bench.engine.feed(RIGHT, clock::now(), Input::Heard(Heard { sender: from, priority: Priority::OWNER }));
+    bench.lines();
+    let take_over = Input::TakeOver { from, lead: None };
+    bench.engine.feed(LEFT, clock::now(), take_over);
+    bench.engine.feed(LEFT, clock::now(), Input::Claimed);
+    let waits = |bench: &Bench, id| bench.engine.routers[&id].group_now.as_ref().unwrap().waits.clone();
+    let text = "it follows a master that it must not replace".to_owned();
+    let expected = Some(Waits { router: "VI_2".to_owned(), text });
+    assert_eq!([LEFT, RIGHT].map(|id| waits(&bench, id)), [expected.clone(), expected]);
+    // Members are hardly ever ready at once: only a wait that lasts is worth a line.
+    assert_eq!(bench.lines(), Vec::<String>::new());
+    let spoken = bench.engine.groups.deadline().expect("a moment to speak of it");
+    bench.engine.tell_group(0, bench.outlook(), None, spoken);
+    let line = "could rule, its sync group G waits: VI_2: it follows a master that it must not replace";
+    assert_eq!(bench.lines(), [line]);
+    bench.engine.tell_group(0, bench.outlook(), None, spoken);
+    assert_eq!(bench.lines(), Vec::<String>::new(), "once is enough");
+    bench.engine.feed(LEFT, clock::now(), Input::Fault(Fault::Link));
+    let waits = waits(&bench, RIGHT).expect("the fault");
+    assert_eq!((&*waits.router, &*waits.text), ("VI_1", "the interface has no link"));
 }

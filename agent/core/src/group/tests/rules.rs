@@ -301,3 +301,36 @@ fn a_farewell_is_answered_with_announcements() {
     let actions: Vec<Action> = core::iter::from_fn(|| machine.poll_action()).collect();
     assert_eq!(actions, [Action::Advertise(Priority::from_wire(150)), Action::Announce { rounds: 1 }]);
 }
+
+/// For whom it waits, and why: nobody while it rules or all follow.
+#[test]
+fn a_group_that_waits_says_for_whom() {
+    let waits = |bench: &Bench| bench.node.group.waits_for(&bench.node.members(bench.now));
+    let mut bench = Bench::new([200, 100]);
+    assert_eq!(waits(&bench), None, "all listen");
+    bench.hear(1, 150);
+    bench.wait(3_500);
+    assert_eq!(waits(&bench), Some((1, Hindrance::Follows)), "it has lost its own master only");
+    bench.give(0, Input::Fault(Fault::Link));
+    assert_eq!(waits(&bench), Some((0, Hindrance::Fault(Fault::Link))));
+    bench.give(0, Input::FaultCleared(Fault::Link));
+    bench.follow([250, 150], 4);
+    assert_eq!(waits(&bench), None, "all follow");
+    bench.give(0, Input::TakeOver { from: ANYBODY, lead: None });
+    bench.give(1, Input::TakeOver { from: ANYBODY, lead: None });
+    bench.give(0, Input::Claimed);
+    assert_eq!(waits(&bench), Some((1, Hindrance::Prepares)));
+    bench.give(1, Input::Claimed);
+    assert_eq!((bench.node.kinds(), waits(&bench)), (vec![Master; 2], None));
+}
+
+#[test]
+fn a_member_that_does_not_run_is_waited_for() {
+    let mut node = Node::new(2, [parameters(100), parameters(100)]);
+    let start = Instant::from_micros(1_000_000);
+    node.give(start, 0, Input::Bind(true));
+    node.give(start, 0, Input::Start { adopt: false });
+    let later = start + Duration::from_secs(4);
+    node.tick(later);
+    assert_eq!(node.group.waits_for(&node.members(later)), Some((1, Hindrance::NotRunning)));
+}
