@@ -5,6 +5,7 @@
 
 use crate::chronicle::{Change, Chronicle, Moment};
 use crate::event::Event;
+use crate::history::History;
 use hacluster_net::clock;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -18,17 +19,32 @@ const CHANGES: usize = 256;
 pub struct Board {
     chronicle: Mutex<Chronicle>,
     changes: broadcast::Sender<Change>,
+    history: Option<History>,
 }
 
 impl Board {
     /// Begins with `chronicle`.
     pub fn new(chronicle: Chronicle) -> Self {
-        Self { chronicle: Mutex::new(chronicle), changes: broadcast::Sender::new(CHANGES) }
+        Self { chronicle: Mutex::new(chronicle), changes: broadcast::Sender::new(CHANGES), history: None }
+    }
+
+    /// With changes of state kept in `history`, too.
+    #[must_use]
+    pub fn with_history(self, history: History) -> Self {
+        Self { history: Some(history), ..self }
+    }
+
+    /// Changes of state, also of before the last start.
+    pub fn history(&self) -> Option<&History> {
+        self.history.as_ref()
     }
 
     /// Writes down what happened and tells the subscribers.
     pub fn write(&self, event: &Event) {
         let now = Moment { wall: SystemTime::now(), monotonic: clock::now() };
+        if let Some(history) = &self.history {
+            history.take(event, now);
+        }
         let mut chronicle = self.read();
         if let Some(change) = chronicle.fold(event, now) {
             // Nobody subscribed: nothing to tell. Told under the lock, so that a snapshot and the

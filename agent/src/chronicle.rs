@@ -13,6 +13,7 @@ use crate::event::{Event, Identity, Level, Place, What};
 use crate::fact::{Fact, GroupNow, Held, Setup, Standing};
 use crate::in_force::InForce;
 use crate::notify::LastHook;
+use crate::story::Trail;
 use crate::watch::{Tracked, View};
 use hacluster_core::machine::{StateKind, Transition};
 use hacluster_core::priority::Priority;
@@ -58,6 +59,8 @@ pub struct Record {
     pub transition: Option<(Transition, Priority)>,
     /// What the transition's reason cannot say: which tracker failed, and how.
     pub detail: Option<Arc<str>>,
+    /// The story it belongs to.
+    pub trail: Option<Trail>,
 }
 
 /// One router as far as known. Cheap to copy.
@@ -79,6 +82,8 @@ pub struct RouterView {
     pub group: Option<Arc<GroupNow>>,
     /// What its last change of state says beyond its reason; see [`crate::event::explain`].
     pub detail: Option<Arc<str>>,
+    /// The story of its last change of state.
+    pub trail: Option<Trail>,
     /// The latest hook that told of it.
     pub notified: Option<Arc<LastHook>>,
 }
@@ -144,6 +149,7 @@ impl Chronicle {
             router: event.router.clone(),
             level: event.what.level(),
             text: event.what.to_string(),
+            trail: event.trail,
             detail: match &event.what {
                 What::Transition { detail, .. } => detail.clone(),
                 _ => None,
@@ -160,6 +166,7 @@ impl Chronicle {
         let mut router = place.and_then(|place| self.routers.get_mut(&place));
         if let (Some(view), What::Transition { detail, .. }) = (&mut router, &event.what) {
             view.detail.clone_from(detail);
+            view.trail = event.trail;
         }
         if let (Some(view), Some((transition, _))) = (&router, record.transition)
             && view.state() != transition.to
@@ -240,6 +247,10 @@ impl Chronicle {
                 | Fact::Held(_)
                 | Fact::Tracked(_)
                 | Fact::Group(_)
+                | Fact::Claimed(_)
+                | Fact::Released(_)
+                | Fact::Said(_)
+                | Fact::Step(_)
                 | Fact::Notified(_),
                 ..,
             ) => return None,
@@ -261,6 +272,7 @@ impl Chronicle {
             tracked: before.as_ref().map(|before| before.tracked.clone()).unwrap_or_default(),
             group: before.as_ref().and_then(|before| before.group.clone()),
             detail: before.as_ref().and_then(|before| before.detail.clone()),
+            trail: before.as_ref().and_then(|before| before.trail),
             standing: before.and_then(|before| before.standing),
         };
         self.routers.insert(place, view);

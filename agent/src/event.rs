@@ -3,6 +3,7 @@
 
 use crate::fact::Fact;
 use crate::mailbox::Sender;
+use crate::story::Trail;
 use hacluster_core::machine::{Fault, Note, Reason, StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::Discard;
@@ -76,12 +77,20 @@ pub struct Event {
     pub router: Option<Arc<Identity>>,
     /// What happened.
     pub what: What,
+    /// The story it belongs to, where that is known.
+    pub trail: Option<Trail>,
 }
 
 impl Event {
     /// It happens now, to `router`, or to the node when there is none.
     pub fn now(router: Option<Arc<Identity>>, what: impl Into<What>) -> Self {
-        Self { at: clock::now(), router, what: what.into() }
+        Self { at: clock::now(), router, what: what.into(), trail: None }
+    }
+
+    /// As part of the story `trail`.
+    #[must_use]
+    pub fn on(self, trail: impl Into<Option<Trail>>) -> Self {
+        Self { trail: trail.into(), ..self }
     }
 }
 
@@ -107,6 +116,9 @@ pub enum What {
         priority: Priority,
         /// Which tracker, or which other member of the sync group, failed, and how.
         detail: Option<Arc<str>>,
+        /// When that began which led to it, where that is known: the last word of a master that fell
+        /// silent, the command that was carried out.
+        began: Option<Instant>,
     },
     /// The state of a sync group changed.
     Group {
@@ -314,7 +326,7 @@ impl What {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Transition { transition: Transition { from, to, reason }, priority, detail } => {
+            Self::Transition { transition: Transition { from, to, reason }, priority, detail, began: _ } => {
                 write!(f, "{from} -> {to}, priority {priority}: {}", explain(reason, detail.as_deref()))
             }
             Self::Group { name, from, to, priority: _, reason } => {

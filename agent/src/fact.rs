@@ -7,6 +7,7 @@
 use crate::in_force::InForce;
 use crate::notify::LastHook;
 use crate::orders::Orders;
+use crate::story::{Claim, Release, Said, Step};
 use crate::tally::Tally;
 use crate::watch::{Tracked, View};
 use hacluster_conf::model::{Address, Authentication, Preemption, VirtualRouter};
@@ -44,6 +45,14 @@ pub enum Fact {
     Notified(Arc<LastHook>),
     /// It exists no more.
     Removed,
+    /// Its addresses are in place and announced; told by the kernel thread, once for each claim.
+    Claimed(Arc<Claim>),
+    /// Its addresses are gone; told by the kernel thread.
+    Released(Release),
+    /// The advert that tells a change of state has left; told by the protocol thread.
+    Said(Said),
+    /// Something between nodes has ended; told by the coordinator.
+    Step(Arc<Step>),
     /// What the coordinator knows of the router, or of the node when there is none, changed: whoever
     /// shows it asks the coordinator.
     Ordered,

@@ -9,6 +9,7 @@ use crate::cluster::Cluster;
 use crate::cluster::holds::Store;
 use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
+use crate::history::History;
 use crate::in_force::{self, DiskCheck, InForce};
 use crate::kernel::{self, FilterSettings, Fixed, Leftover, Order, RouterId};
 use crate::mailbox::{Receiver, Sender, mailbox};
@@ -95,7 +96,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (events, event_reader) = mailbox(EVENTS, &Wake::new()?);
     let knock = Wake::new()?;
     let (commands, command_reader) = mailbox(COMMANDS, &knock);
-    let board = Arc::new(Board::new(Chronicle::new(in_force.clone())));
+    let history = History::open(&state_dir, events.clone())?;
+    let board = Arc::new(Board::new(Chronicle::new(in_force.clone())).with_history(history));
     let (asking, asks) = mailbox(ASKS, &Wake::new()?);
     let ready = asks.wake().clone();
     let notify = Notify::spawn(&loaded.config, events.clone(), ready, Path::new(OURSELVES))?;

@@ -146,6 +146,9 @@ pub(crate) fn after_drain(of: &Drained) -> String {
             hold.until.map_or(String::new(), |until| format!(", by itself at {}", clock(Some(until))));
         out.push_str(&format!("The end of it: haclusterctl undrain {}{until}\n", safe(&of.node)));
     }
+    if let Some(trace_id) = &of.trace_id {
+        out.push_str(&format!("Trace {trace_id}\n"));
+    }
     out
 }
 

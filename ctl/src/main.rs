@@ -21,6 +21,7 @@ mod moves;
 mod output;
 mod pki;
 mod plan;
+mod story;
 mod times;
 mod view;
 

@@ -174,6 +174,8 @@ impl From<v1::Hold> for Hold {
 pub(crate) struct Drained {
     pub(crate) node: String,
     pub(crate) dry_run: bool,
+    /// By which those who collect traces find it; null for a dry run.
+    pub(crate) trace_id: Option<String>,
     pub(crate) text: String,
     pub(crate) moves: Vec<Move>,
     pub(crate) hold: Option<Hold>,

@@ -6,7 +6,8 @@
 //!   agent ----------- v1.Peer, v1.Read ---------------------------------> agent
 //! ```
 //!
-//! [`identity`] says who asks, [`tls`] how the two know each other; a unix socket needs neither.
+//! [`identity`] says who asks, [`tls`] how the two know each other; a unix socket needs neither. [`trail`] says which story a call
+//! belongs to.
 //!
 //! Rules, kept by `tests/lint.rs`: everything is documented; enumerations begin with
 //! `..._UNSPECIFIED = 0`; a method's messages are its own; times and durations are typed. A field,
@@ -14,6 +15,7 @@
 
 pub mod identity;
 pub mod tls;
+pub mod trail;
 
 /// Version 1: package `hacluster.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)] // documented in the .proto files

@@ -3,10 +3,11 @@
 
 use super::audit::Entry;
 use super::roles::Caller;
-use super::{Shared, clean};
+use super::{Shared, clean, story};
 use crate::cluster::find::{NotFound, find};
 use crate::cluster::{NodeOutcome, Ours, Wish};
 use crate::reload::{Ask, Reloaded};
+use crate::story::{Step, Trail};
 use hacluster_proto::v1::{self, admin_server::Admin};
 use serde_json::json;
 use std::sync::Arc;
@@ -52,7 +53,9 @@ impl AdminService {
         let doing = tokio::spawn(async move {
             let outcome = work.await;
             let CameTo { warning, name, text } = came_to(&outcome);
-            let Wish { by, reason, dry_run, .. } = call.wish;
+            let Wish { by, reason, dry_run, trail, .. } = call.wish;
+            let identity = ours.as_ref().map(|ours| &ours.identity);
+            shared.cluster.ended(identity, trail, call.step.end(warning, text.clone()));
             if !dry_run {
                 let line = format!("{what}, asked by {by} ({reason}): {text}");
                 shared.cluster.tell(ours.as_ref(), warning, line);
@@ -82,6 +85,7 @@ impl AdminService {
 struct Call {
     wish: Wish,
     entry: Entry,
+    step: Step,
 }
 
 impl Call {
@@ -94,12 +98,27 @@ impl Call {
         dry_run: bool,
     ) -> Result<Self, Status> {
         let caller = Caller::of(request)?;
+        let trail = Some(story(request).unwrap_or_else(Trail::begin)).filter(|_| !dry_run);
         let reason = clean(reason);
         if reason.is_empty() && !dry_run {
             return Err(Status::invalid_argument("say why, for the log and for your colleagues: --reason"));
         }
         let entry = Entry::begin(&caller, method, arguments, &reason, dry_run);
-        Ok(Self { wish: Wish { by: caller.name, reason, dry_run, ..Wish::default() }, entry })
+        let step = Step::begin(step_of(method), caller.name.clone()).served();
+        Ok(Self { wish: Wish { by: caller.name, reason, dry_run, trail, ..Wish::default() }, entry, step })
+    }
+}
+
+/// What a story calls it.
+fn step_of(method: &str) -> &'static str {
+    match method {
+        "Failover" => "operator.failover",
+        "Failback" => "operator.failback",
+        "Drain" => "operator.drain",
+        "Undrain" => "operator.undrain",
+        "Pause" => "operator.pause",
+        "Resume" => "operator.resume",
+        _ => "operator.reload",
     }
 }
 

@@ -6,6 +6,7 @@ use crate::event::Level;
 use crate::event::explain;
 use crate::fact::{GroupNow, Standing};
 use crate::in_force::{InForce, OnDisk};
+use crate::story::Trail;
 use crate::tally::Tally;
 use crate::watch::View;
 use hacluster_conf::diag::Severity;
@@ -26,7 +27,7 @@ pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
         interface: view.identity.interface.clone(),
         state: state(view.state()).into(),
         since: Some(view.since.into()),
-        last_transition: standing.and_then(|standing| last_transition(standing, view.since, detail)),
+        last_transition: standing.and_then(|standing| last_transition(standing, view, detail)),
         priority_base: view.setup.priority.get().into(),
         priority_effective: standing.map_or(view.setup.priority, |standing| standing.priority).get().into(),
         faults: standing
@@ -142,8 +143,9 @@ pub(super) fn tracker(of: &View) -> v1::Tracker {
     }
 }
 
-fn last_transition(standing: &Standing, at: SystemTime, detail: Option<&str>) -> Option<v1::Transition> {
-    standing.last.map(|(last, priority)| transition(&last, priority, at, detail))
+fn last_transition(standing: &Standing, view: &RouterView, detail: Option<&str>) -> Option<v1::Transition> {
+    let told = |(last, priority)| transition(&last, priority, view.since, detail, view.trail);
+    standing.last.map(told)
 }
 
 fn addresses(view: &RouterView) -> Vec<v1::Address> {
@@ -187,17 +189,19 @@ pub(super) fn event(record: &Record) -> v1::Event {
         router: record.router.as_ref().map(|identity| identity.name.clone()).unwrap_or_default(),
         warning: record.level == Level::Warning,
         text: record.text.clone(),
-        transition: record
-            .transition
-            .map(|(of, priority)| transition(&of, priority, record.at, record.detail.as_deref())),
+        transition: record.transition.map(|(of, priority)| {
+            transition(&of, priority, record.at, record.detail.as_deref(), record.trail)
+        }),
+        trace_id: record.trail.map(Trail::trace_id).unwrap_or_default(),
     }
 }
 
-fn transition(
+pub(crate) fn transition(
     of: &machine::Transition,
     priority: Priority,
     at: SystemTime,
     detail: Option<&str>,
+    trail: Option<Trail>,
 ) -> v1::Transition {
     v1::Transition {
         from: state(of.from).into(),
@@ -205,6 +209,9 @@ fn transition(
         reason: Some(v1::Reason { kind: reason(&of.reason).into(), text: explain(&of.reason, detail) }),
         priority: priority.get().into(),
         at: Some(at.into()),
+        trace_id: trail.map(Trail::trace_id).unwrap_or_default(),
+        span_id: trail.map(Trail::span_id).unwrap_or_default(),
+        unserved: None,
     }
 }
 

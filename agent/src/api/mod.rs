@@ -33,13 +33,16 @@ use crate::cluster::Cluster;
 use crate::in_force::DiskCheck;
 use crate::mailbox::Sender;
 use crate::reload::Ask;
+use crate::story::Trail;
 use audit::Audit;
+use hacluster_proto::trail::{NOBODYS_PART, TRACEPARENT, TRACESTATE};
 use hacluster_proto::v1::admin_server::AdminServer;
 use hacluster_proto::v1::peer_server::PeerServer;
 use hacluster_proto::v1::read_server::ReadServer;
 use limits::REQUEST_BYTES_MAX;
 use std::sync::Arc;
 use std::time::SystemTime;
+use tonic::Request;
 use tonic::service::Routes;
 
 /// What answers are made from.
@@ -78,6 +81,15 @@ fn services(shared: Arc<Shared>) -> Routes {
     Routes::new(read.max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(admin.max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(peer.max_decoding_message_size(REQUEST_BYTES_MAX))
+}
+
+/// The part of a story that `request` begins or continues.
+fn story<T>(request: &Request<T>) -> Option<Trail> {
+    let text = |name| request.metadata().get(name)?.to_str().ok();
+    let told: Trail = text(TRACEPARENT)?.parse().ok()?;
+    let mut members = text(TRACESTATE).unwrap_or_default().split(',');
+    let nobodys = members.any(|member| member.trim() == NOBODYS_PART);
+    Some(if nobodys { told.root() } else { told.child() })
 }
 
 /// Longest text of a caller that is kept or logged, in characters.

@@ -1,7 +1,7 @@
 //! The service `Peer`: what other agents ask.
 
 use super::roles::Caller;
-use super::{Shared, clean};
+use super::{Shared, clean, story};
 use hacluster_proto::v1::{self, peer_server::Peer};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -53,12 +53,12 @@ impl Peer for PeerService {
         &self,
         request: Request<v1::TakeOverRequest>,
     ) -> Result<Response<v1::TakeOverResponse>, Status> {
-        let from = node(&request, &request.get_ref().from_node)?;
+        let (from, trail) = (node(&request, &request.get_ref().from_node)?, story(&request));
         let mut asked = request.into_inner();
         (asked.reason, asked.by) = (clean(&asked.reason), clean(&asked.by));
         let cluster = self.shared.cluster.clone();
         // Not ended by a caller that goes: what was begun ends in order.
-        let doing = tokio::spawn(async move { cluster.take_over(&from, asked).await });
+        let doing = tokio::spawn(async move { cluster.take_over(&from, asked, trail).await });
         doing.await.map(Response::new).map_err(failed)
     }
 
@@ -79,11 +79,11 @@ impl Peer for PeerService {
         &self,
         request: Request<v1::HandOverRequest>,
     ) -> Result<Response<v1::HandOverResponse>, Status> {
-        let from = node(&request, &request.get_ref().to_node)?;
+        let (from, trail) = (node(&request, &request.get_ref().to_node)?, story(&request));
         let mut asked = request.into_inner();
         (asked.reason, asked.by) = (clean(&asked.reason), clean(&asked.by));
         let cluster = self.shared.cluster.clone();
-        let doing = tokio::spawn(async move { cluster.hand_over_to(&from, asked).await });
+        let doing = tokio::spawn(async move { cluster.hand_over_to(&from, asked, trail).await });
         let answer = doing.await.map_err(failed)?;
         Ok(Response::new(v1::HandOverResponse { r#move: Some(answer) }))
     }

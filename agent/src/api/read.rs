@@ -2,6 +2,7 @@
 
 use super::{Shared, convert};
 use crate::chronicle::{Change, Chronicle, Record, RouterView};
+use crate::history::History;
 use crate::in_force::{InForce, OnDisk};
 use crate::watch::View;
 use hacluster_conf::render;
@@ -171,6 +172,16 @@ impl Read for ReadService {
         let events = records.iter().map(|record| convert::event(record));
         let events = events.filter(|event| concerns(&event.router)).collect();
         Ok(Response::new(v1::ListEventsResponse { events, forgotten }))
+    }
+
+    async fn list_transitions(
+        &self,
+        request: Request<v1::ListTransitionsRequest>,
+    ) -> Result<Response<v1::ListTransitionsResponse>, Status> {
+        let v1::ListTransitionsRequest { router } = request.into_inner();
+        let mut transitions = self.shared.board.history().map(History::list).unwrap_or_default();
+        transitions.retain(|of| router.is_empty() || of.router.eq_ignore_ascii_case(&router));
+        Ok(Response::new(v1::ListTransitionsResponse { transitions }))
     }
 
     async fn get_configuration(

@@ -31,6 +31,7 @@ const TABLE: &[(&str, &[Role])] = &[
     ("/hacluster.v1.Read/GetSnapshot", LOOK),
     ("/hacluster.v1.Read/Watch", LOOK),
     ("/hacluster.v1.Read/ListEvents", LOOK),
+    ("/hacluster.v1.Read/ListTransitions", LOOK),
     ("/hacluster.v1.Read/GetConfiguration", LOOK),
     ("/hacluster.v1.Admin/Failover", MOVE),
     ("/hacluster.v1.Admin/Failback", MOVE),

@@ -57,12 +57,12 @@ pub(crate) fn chronicle() -> Chronicle {
 }
 
 pub(crate) fn event(router: &Arc<Identity>, secs: u64, what: impl Into<What>) -> Event {
-    Event { at: at(secs), router: Some(router.clone()), what: what.into() }
+    Event { at: at(secs), router: Some(router.clone()), what: what.into(), trail: None }
 }
 
 fn transition(from: StateKind, to: StateKind) -> What {
     let transition = Transition { from, to, reason: Reason::Started };
-    What::Transition { transition, priority: Priority::configured(100).unwrap(), detail: None }
+    What::Transition { transition, priority: Priority::configured(100).unwrap(), detail: None, began: None }
 }
 
 fn fold_all(chronicle: &mut Chronicle, events: Vec<Event>) -> Vec<Option<Change>> {
@@ -120,7 +120,7 @@ fn addresses_held_survive_a_change_of_priority_but_not_of_addresses() {
 #[test]
 fn a_retelling_heals_whatever_was_lost() {
     let (mut chronicle, one, two) = (chronicle(), identity("VI_1", 1), identity("VI_2", 2));
-    let node = |fact: Fact| Event { at: at(5), router: None, what: fact.into() };
+    let node = |fact: Fact| Event { at: at(5), router: None, what: fact.into(), trail: None };
     fold_all(&mut chronicle, vec![event(&one, 1, Fact::Configured(setup(&[])))]);
     // Lost: that VI_1 was removed, that VI_2 was added.
     let stray = event(&two, 2, Fact::Standing(standing(StateKind::Master, 2, None)));

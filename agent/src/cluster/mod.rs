@@ -27,6 +27,7 @@ mod ranks;
 mod rescue;
 mod rest;
 mod serve;
+mod tale;
 mod ways;
 
 pub use moves::Wish;

@@ -14,10 +14,11 @@ use super::groups::along;
 use super::holds::{Hold, HoldKind};
 use super::judge::{self, all_against, best_first, objection};
 use super::moments::{TookOver, not_before};
-use super::peers::{bounded, words};
+use super::peers::{bounded, bounded_on, words};
 use super::plan::{PeerView, lead_priority};
 use super::{Cluster, NoAnswer, Ours, Told};
 use crate::protocol::Command;
+use crate::story::Trail;
 use hacluster_core::machine::{Reason, StateKind};
 use hacluster_proto::v1::peer_client::PeerClient;
 use hacluster_proto::v1::{self, MoveOutcome as Outcome, ObjectionKind, StepKind};
@@ -48,6 +49,8 @@ pub struct Wish {
     pub dry_run: bool,
     /// The former master holds back at most this long.
     pub hold_for: Option<Duration>,
+    /// The story that it is part of.
+    pub trail: Option<Trail>,
 }
 
 /// What is left behind on the node that gave the router away.
@@ -263,7 +266,7 @@ impl Cluster {
             let hold = hold_of(wish, node);
             self.alter(|kept| kept.set_hold(&ours.place, Some(hold))).await;
         }
-        if let Err(error) = self.yield_to(ours, Some(to)).await {
+        if let Err(error) = self.yield_to(ours, Some(to), wish.trail).await {
             self.take_back(ours, after, course).await;
             return Attempt::Failed(format!("nothing moved: {error}"));
         }
@@ -271,7 +274,9 @@ impl Cluster {
         course.step_at(asked, StepKind::Asked, format!("asked {node}"));
         let request = self.take_over_request(ours, candidate, wish, after);
         let call = async |request| client.take_over(request).await;
-        let answer = bounded(TAKE_OVER_MAX, request, call).await;
+        let (trail, step) = (wish.trail.map(Trail::child), self.step_with("peer.take_over", node));
+        let answer = bounded_on(TAKE_OVER_MAX, trail, request, call).await;
+        self.ended(Some(&ours.identity), trail, step.of(&answer));
         let answered = Instant::now();
         if let Ok(v1::TakeOverResponse { rules: false, candidate: told, .. }) = &answer {
             self.take_back(ours, after, course).await;
@@ -340,15 +345,20 @@ impl Cluster {
         }
     }
 
-    async fn yield_to(&self, ours: &Ours, to: Option<Ipv4Addr>) -> Result<(), NoAnswer> {
+    async fn yield_to(
+        &self,
+        ours: &Ours,
+        to: Option<Ipv4Addr>,
+        trail: Option<Trail>,
+    ) -> Result<(), NoAnswer> {
         let place = ours.place.clone();
-        self.ask(ORDER_MAX, |ticket| Command::YieldTo { place, to, ticket }).await.map(drop)
+        self.ask(ORDER_MAX, |ticket| Command::YieldTo { place, to, ticket, trail }).await.map(drop)
     }
 
     /// As if nothing had been asked.
     async fn take_back(&self, ours: &Ours, after: After, course: &mut Course) {
         // Who rules no more has nothing to take back here, and says so.
-        let _ = self.yield_to(ours, None).await;
+        let _ = self.yield_to(ours, None, None).await;
         if after == After::Hold {
             self.alter(|kept| kept.set_hold(&ours.place, None)).await;
         }

@@ -12,7 +12,9 @@
 
 use super::known::Known;
 use crate::api::Keeper;
+use crate::story::Trail;
 use hacluster_proto::tls::{self, ClientTls};
+use hacluster_proto::trail::TRACEPARENT;
 use hacluster_proto::v1::watch_response::Change;
 use hacluster_proto::v1::{self, peer_client::PeerClient, read_client::ReadClient};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,6 +132,11 @@ impl Peer {
     /// Its drain, as last told.
     pub fn drain(&self) -> Option<v1::Hold> {
         self.link().known.node.as_ref().and_then(|node| node.drain.clone())
+    }
+
+    /// Its clock less ours in nanoseconds, where that is known.
+    pub fn clock_offset_nanos(&self) -> Option<i64> {
+        self.link().clock.map(|(nanos, _)| nanos)
     }
 
     /// For a status.
@@ -331,8 +338,21 @@ pub async fn bounded<Q, R>(
     message: Q,
     call: impl AsyncFnOnce(Request<Q>) -> Result<tonic::Response<R>, Status>,
 ) -> Result<R, Status> {
+    bounded_on(limit, None, message, call).await
+}
+
+/// The same as part of a story.
+pub async fn bounded_on<Q, R>(
+    limit: Duration,
+    trail: Option<Trail>,
+    message: Q,
+    call: impl AsyncFnOnce(Request<Q>) -> Result<tonic::Response<R>, Status>,
+) -> Result<R, Status> {
     let mut request = Request::new(message);
     request.set_timeout(limit);
+    if let Some(Ok(trail)) = trail.map(|trail| trail.to_string().parse()) {
+        request.metadata_mut().insert(TRACEPARENT, trail);
+    }
     match tokio::time::timeout(limit, call(request)).await {
         Ok(answer) => answer.map(tonic::Response::into_inner),
         Err(_) => Err(Status::deadline_exceeded(format!("no answer within {} ms", limit.as_millis()))),

@@ -54,10 +54,10 @@ impl Cluster {
                         // Nobody waits any more: it took too long.
                         let _ = waiting.map(|waiting| waiting.send(answer));
                     }
-                    Notice::Transition { router, transition, source, at, .. } => {
+                    Notice::Transition { router, transition, source, at, trail, .. } => {
                         let place = router.place();
                         if transition.from == StateKind::Master && transition.to == StateKind::Fault {
-                            tokio::spawn(self.clone().abdicate(place.clone(), source));
+                            tokio::spawn(self.clone().abdicate(place.clone(), source, trail));
                         }
                         // Nobody may be listening.
                         let told = Told { place: place.clone(), transition, at };

@@ -19,6 +19,7 @@ use super::moves::{After, Wish};
 use super::plan::PeerView;
 use super::{Cluster, Ours, Place, lock};
 use crate::chronicle::Change;
+use crate::story::{Step, Trail};
 use hacluster_core::vrid::Vrid;
 use hacluster_proto::v1::{self, MoveOutcome as Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,8 +153,12 @@ impl Cluster {
         if candidates.is_empty() {
             return;
         }
-        let wish = Wish { by: self.name(), reason: "its priority is higher".to_owned(), ..Wish::default() };
+        let trail = Some(Trail::begin());
+        let wish =
+            Wish { by: self.name(), reason: "its priority is higher".to_owned(), trail, ..Wish::default() };
+        let step = Step::begin("agent.give_to_the_better", wish.by.clone());
         let answer = self.push_to(&ours, candidates, &wish, After::Nothing).await;
+        self.ended(Some(&ours.identity), trail, step.moved(&answer));
         // Where it did not come to that, plain VRRP does it and says so.
         if answer.outcome() == Outcome::Moved {
             self.say(Some(&ours.identity), false, format!("{}, whose priority is higher", answer.text));

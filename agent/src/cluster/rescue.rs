@@ -4,9 +4,10 @@ use super::groups::one_per_group;
 use super::judge::{Question, best_first, candidate, objections};
 use super::known::key_of;
 use super::moves::{After, Wish};
-use super::peers::{bounded, words};
+use super::peers::{bounded_on, words};
 use super::plan::PeerView;
 use super::{Cluster, Ground, Ours, Place};
+use crate::story::{Step, Trail};
 use hacluster_proto::v1::{self, MoveOutcome as Outcome, ObjectionKind};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const LEAVE_MAX: Duration = Duration::from_secs(1);
 
 impl Cluster {
     /// Our machine fell from Master into Fault: the best peer takes over at once.
-    pub(super) async fn abdicate(self, place: Place, source: Ipv4Addr) {
+    pub(super) async fn abdicate(self, place: Place, source: Ipv4Addr, trail: Trail) {
         let Some(ours) = self.at(&place) else { return };
         for candidate in self.known_candidates(&ours) {
             let Some(Ok(mut client)) = self.peer(&candidate.node).map(|peer| peer.client()) else { continue };
@@ -34,7 +35,10 @@ impl Cluster {
             };
             let node = &candidate.node;
             let call = async |request| client.take_over(request).await;
-            match bounded(RESCUE_MAX, request, call).await {
+            let (part, step) = (Some(trail.child()), self.step_with("peer.take_over", node));
+            let answer = bounded_on(RESCUE_MAX, part, request, call).await;
+            self.ended(Some(&ours.identity), part, step.of(&answer));
+            match answer {
                 Ok(answer) if answer.rules => {
                     return self.say(Some(&ours.identity), false, format!("told {node}, which took over"));
                 }
@@ -98,10 +102,13 @@ impl Cluster {
             if candidates.is_empty() {
                 continue;
             }
-            let wish = Wish { by: self.name(), reason: reason.to_owned(), ..Wish::default() };
+            let trail = Some(Trail::begin());
+            let wish = Wish { by: self.name(), reason: reason.to_owned(), trail, ..Wish::default() };
             let cluster = self.clone();
             moving.spawn(async move {
+                let step = Step::begin("agent.hand_over", wish.by.clone());
                 let answer = cluster.push_to(&ours, candidates, &wish, After::Gone).await;
+                cluster.ended(Some(&ours.identity), trail, step.moved(&answer));
                 cluster.say(Some(&ours.identity), answer.outcome() != Outcome::Moved, answer.text);
             });
         }

@@ -7,6 +7,7 @@ use super::moments::not_after;
 use super::moves::{After, Course, ORDER_MAX};
 use super::{Cluster, NoAnswer, Ours, Wish};
 use crate::protocol::{Answer, Command, Refusal};
+use crate::story::Trail;
 use hacluster_core::priority::Priority;
 use hacluster_proto::v1::{self, MoveOutcome as Outcome, ObjectionKind};
 use std::net::Ipv4Addr;
@@ -55,7 +56,25 @@ impl Cluster {
     }
 
     /// We shall rule, says the peer `from`.
-    pub(crate) async fn take_over(&self, from: &str, request: v1::TakeOverRequest) -> v1::TakeOverResponse {
+    pub(crate) async fn take_over(
+        &self,
+        from: &str,
+        request: v1::TakeOverRequest,
+        trail: Option<Trail>,
+    ) -> v1::TakeOverResponse {
+        let step = self.step_with("peer.take_over", from).served();
+        let identity = request.router.as_ref().and_then(|key| self.ours_by(key)).map(|ours| ours.identity);
+        let answer = self.try_to_take_over(from, request, trail).await;
+        self.ended(identity.as_ref(), trail, step.moved(&answer));
+        answer
+    }
+
+    async fn try_to_take_over(
+        &self,
+        from: &str,
+        request: v1::TakeOverRequest,
+        trail: Option<Trail>,
+    ) -> v1::TakeOverResponse {
         let arrived = Instant::now();
         let key = request.router.clone().unwrap_or_default();
         let declined = |candidate| v1::TakeOverResponse { candidate: Some(candidate), ..Default::default() };
@@ -70,7 +89,7 @@ impl Cluster {
         let (Ok(sender), true) = (sender, against.is_empty()) else {
             return declined(candidate(&self.name(), Some(&ours.now), against));
         };
-        let wish = Wish { by: request.by, reason: request.reason, ..Wish::default() };
+        let wish = Wish { by: request.by, reason: request.reason, trail, ..Wish::default() };
         let _under_way = match self.begin(&ours, &self.name(), &wish.by) {
             Ok(under_way) => under_way,
             Err(busy) => {
@@ -125,9 +144,10 @@ impl Cluster {
         if kept.is_some() {
             self.alter(|all| all.set_lead(&ours.place, kept)).await;
         }
-        let place = ours.place.clone();
+        let (place, trail) = (ours.place.clone(), wish.trail);
         let lead = lead.and_then(Priority::configured);
-        let answer = self.ask(RULE_MAX, |ticket| Command::TakeOver { place, from, lead, ticket }).await;
+        let answer = self.ask(RULE_MAX, |ticket| Command::TakeOver { place, from, lead, ticket, trail });
+        let answer = answer.await;
         match answer {
             Ok(Answer::Ruling { announced, advertised }) => {
                 self.router_changed(&ours.identity);
@@ -170,7 +190,13 @@ impl Cluster {
     }
 
     /// The peer `from` wants to rule what rules here.
-    pub(crate) async fn hand_over_to(&self, from: &str, request: v1::HandOverRequest) -> v1::Move {
+    pub(crate) async fn hand_over_to(
+        &self,
+        from: &str,
+        request: v1::HandOverRequest,
+        trail: Option<Trail>,
+    ) -> v1::Move {
+        let step = self.step_with("peer.hand_over", from).served();
         let key = request.router.clone().unwrap_or_default();
         let own = self.name();
         let refuse = |why: String| Course::new(&key.name).end(Outcome::Refused, why);
@@ -187,9 +213,10 @@ impl Cluster {
             return refuse(format!("{own} owns the addresses of {} (priority 255)", ours.now.name));
         }
         let hold_for = request.hold_for.and_then(|limit| limit.try_into().ok());
-        let wish = Wish { by: request.by, reason: request.reason, hold_for, ..Wish::default() };
+        let wish = Wish { by: request.by, reason: request.reason, hold_for, trail, ..Wish::default() };
         let after = if request.failback { After::Return } else { After::Hold };
         let answer = self.push(&ours, Some(&peer.target.name), &wish, after).await;
+        self.ended(Some(&ours.identity), trail, step.moved(&answer));
         let warning = answer.outcome() != Outcome::Moved;
         let text = format!("{from} asked for it, by {} ({}): {}", wish.by, wish.reason, answer.text);
         self.say(Some(&ours.identity), warning, text);

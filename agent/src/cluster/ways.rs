@@ -3,10 +3,11 @@
 use super::holds::Hold;
 use super::judge::{self, all_against};
 use super::moves::{After, Course, ORDER_MAX, Wish, hold_of, unreachable};
-use super::peers::{bounded, words};
+use super::peers::{bounded_on, words};
 use super::plan::{PeerView, Way, lead_priority, sender, way};
 use super::{Cluster, Ours};
 use crate::protocol::Command;
+use crate::story::{Step, Trail};
 use hacluster_proto::v1::{self, MoveOutcome as Outcome, ObjectionKind, StepKind};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -193,8 +194,8 @@ impl Cluster {
             let hold = hold_of(wish, to);
             self.alter(|kept| kept.set_hold(&ours.place, Some(hold))).await;
         }
-        let (place, asked) = (ours.place.clone(), Instant::now());
-        if let Err(error) = self.ask(ORDER_MAX, |ticket| Command::Resign { place, ticket }).await {
+        let (place, trail, asked) = (ours.place.clone(), wish.trail, Instant::now());
+        if let Err(error) = self.ask(ORDER_MAX, |ticket| Command::Resign { place, ticket, trail }).await {
             if after == After::Hold {
                 self.alter(|kept| kept.set_hold(&ours.place, None)).await;
             }
@@ -273,7 +274,10 @@ impl Cluster {
             by: wish.by.clone(),
             hold_for: wish.hold_for.and_then(|limit| limit.try_into().ok()),
         };
-        let answer = bounded(HAND_OVER_MAX, request, async |request| client.hand_over(request).await).await;
+        let (trail, step) = (wish.trail.map(Trail::child), self.step_with("peer.hand_over", from));
+        let call = async |request| client.hand_over(request).await;
+        let answer = bounded_on(HAND_OVER_MAX, trail, request, call).await;
+        self.ended(Some(&ours.identity), trail, step.of(&answer));
         match answer.map(|answer| answer.r#move) {
             Ok(Some(answer)) => {
                 if failback && answer.outcome() == Outcome::Moved {
@@ -359,7 +363,10 @@ impl Cluster {
         tokio::spawn(async move {
             let by = format!("time limit of {}", hold.by);
             let wish = Wish { by, reason: hold.reason.clone(), ..Wish::default() };
+            let step = Step::begin("agent.hold_expired", wish.by.clone());
+            let wish = Wish { trail: Some(Trail::begin()), ..wish };
             let answer = cluster.go_back(&ours, &hold, &wish).await;
+            cluster.ended(Some(&ours.identity), wish.trail, step.moved(&answer));
             let well = matches!(answer.outcome(), Outcome::Moved | Outcome::Released);
             cluster.say(Some(&ours.identity), !well, answer.text);
         });

@@ -16,6 +16,7 @@ use super::{Definition, Leftover, Order, Report, RouterId};
 use crate::event::{Event, EventSender, Identity, What};
 use crate::fact::Fact;
 use crate::mailbox::{Receiver, Sender};
+use crate::story::{Claim, Release, Trail};
 use hacluster_core::time::Instant;
 use hacluster_net::netlink::{AddressSpec, Group, Monitor, Requests};
 use hacluster_net::poll::Waiter;
@@ -145,9 +146,12 @@ impl Hands {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Define(definition) => self.define(&definition),
-            Order::Claim { id, rounds, claim } => self.claim(id, rounds, claim),
+            Order::Claim { id, rounds, claim, trail } => self.claim(id, rounds, (claim, trail)),
             Order::Announce { id, rounds } => self.announce(id, rounds),
-            Order::Release { id } => self.release(id, false),
+            Order::Release { id, trail } => {
+                self.release(id, false);
+                self.note_release(id, trail);
+            }
             Order::Forget { id } => self.release(id, true),
             Order::Fix(fixed) => self.fix(fixed),
             Order::Pulse(pulse) => pulse.answer(),
@@ -275,10 +279,11 @@ impl Hands {
         self.reports.send_patiently(Report::Defined { id, adopted: count > 0 });
     }
 
-    fn claim(&mut self, id: RouterId, rounds: u32, claim: u64) {
+    fn claim(&mut self, id: RouterId, rounds: u32, (claim, trail): (u64, Trail)) {
         self.early |= self.work.is_empty();
         let Some(holding) = self.holdings.get_mut(&id) else { return };
         holding.begin_claim(rounds, claim);
+        holding.claiming = Some((trail, Claim::new(clock::now(), holding.slots.len())));
         for slot in holding.slots.iter().filter(|slot| slot.present) {
             self.announcer.add(slot.spec.index, slot.spec.ip, rounds, holding.gap);
         }
@@ -299,12 +304,20 @@ impl Hands {
         let Some(holding) = self.holdings.get_mut(&id) else { return };
         holding.want = Want::Absent;
         holding.claim = None;
+        holding.claiming = None;
         holding.vanished = None;
         holding.forget |= forget;
         for slot in &holding.slots {
             self.announcer.remove(slot.spec.index, slot.spec.ip);
         }
         self.enqueue(id);
+    }
+
+    /// Its addresses go now: says so when they are gone, if there are any.
+    fn note_release(&mut self, id: RouterId, trail: Trail) {
+        if let Some(holding) = self.holdings.get_mut(&id).filter(|holding| holding.present() > 0) {
+            holding.releasing = Some((trail, Release { begun: clock::now(), removed: 0 }));
+        }
     }
 
     /// Lets the filter follow what is in place, once nothing is being changed.

@@ -4,6 +4,7 @@ use super::routing::Plan;
 use super::{Definition, RouterId};
 use crate::event::Identity;
 use crate::fact::Held;
+use crate::story::{Claim, Release, Trail};
 use hacluster_conf::model::{Address, Broadcast};
 use hacluster_core::time::Duration;
 use hacluster_net::NetError;
@@ -58,6 +59,10 @@ pub(super) struct Holding {
     pub(super) rounds: u32,
     /// Number of the claim whose outcome is still to be reported.
     pub(super) claim: Option<u64>,
+    /// What is to be told of that claim.
+    pub(super) claiming: Option<(Trail, Claim)>,
+    /// What is to be told of the release at hand.
+    pub(super) releasing: Option<(Trail, Release)>,
     /// It waits in the work queue.
     pub(super) queued: bool,
     /// Its first definition was answered.
@@ -108,6 +113,8 @@ impl Holding {
             drops: definition.drops,
             rounds: 0,
             claim: None,
+            claiming: None,
+            releasing: None,
             queued: false,
             settled: false,
             forget: false,

@@ -26,6 +26,7 @@ mod work;
 use crate::event::{EventSender, Identity};
 use crate::mailbox::{Receiver, Sender};
 use crate::pulse::Pulse;
+use crate::story::Trail;
 use hacluster_conf::model::{Address, Route, Rule, Statics};
 use hacluster_core::time::{Duration, Instant};
 use hacluster_net::NetError;
@@ -52,6 +53,8 @@ pub enum Order {
         rounds: u32,
         /// Comes back in [`Report::Claimed`] or [`Report::Refused`].
         claim: u64,
+        /// The story that it is part of.
+        trail: Trail,
     },
     /// Announce what is there.
     Announce {
@@ -64,6 +67,8 @@ pub enum Order {
     Release {
         /// Which router.
         id: RouterId,
+        /// The story that it is part of.
+        trail: Trail,
     },
     /// The router is gone: release, then forget it.
     Forget {

@@ -3,10 +3,14 @@
 use super::hands::{Hands, process_name};
 use super::holding::{Step, Vanished, Want};
 use super::{Report, RouterId};
-use crate::event::What;
+use crate::event::{Event, What};
+use crate::fact::Fact;
+use crate::story::Batch;
 use hacluster_core::wire::neighbor::gratuitous_arp;
 use hacluster_net::netlink::Change;
 use hacluster_net::{NetError, clock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Addresses per batch: about 10 ms of kernel time.
 const BATCH: usize = 128;
@@ -74,9 +78,22 @@ impl Hands {
                 Step::Remove => Change::Remove(spec),
             })
         });
+        let begun = clock::now();
         let results = self.requests.change_addresses(&changes.collect::<Vec<_>>());
+        let ended = clock::now();
+        let mut batches: BTreeMap<RouterId, Batch> = BTreeMap::new();
         for ((id, number, step), result) in steps.iter().zip(results) {
+            if *step == Step::Add {
+                let fresh = Batch { begun, ended, added: 0, refused: 0 };
+                let batch = batches.entry(*id).or_insert(fresh);
+                *(if result.is_ok() { &mut batch.added } else { &mut batch.refused }) += 1;
+            }
             self.note_result(*id, *number, *step, result);
+        }
+        for (id, batch) in batches {
+            if let Some((_, claim)) = self.holdings.get_mut(&id).and_then(|it| it.claiming.as_mut()) {
+                claim.add(batch);
+            }
         }
     }
 
@@ -101,6 +118,9 @@ impl Hands {
             }
             (Step::Remove, Ok(())) => {
                 slot.present = false;
+                if let Some((_, release)) = &mut holding.releasing {
+                    release.removed += 1;
+                }
                 let spec = slot.spec.clone();
                 self.expect_farewell(&spec);
             }
@@ -125,8 +145,13 @@ impl Hands {
         let restored = vanished.is_some();
         holding.restorations += u64::from(restored);
         let times = holding.restorations;
+        let released = holding.releasing.take();
         let all_refused = holding.want == Want::Present && of > 0 && holding.present() == 0;
         let refused = holding.claim.take_if(|_| all_refused);
+        if let Some((trail, release)) = released {
+            let told = Event::now(Some(identity.clone()), Fact::Released(release));
+            self.events.send_or_drop(told.on(trail));
+        }
         if let Some(error) = first_refusal {
             self.event(Some(identity.clone()), What::Refused { error, count, of });
         }
@@ -170,12 +195,15 @@ impl Hands {
         let borrowed: Vec<(u32, &[u8])> = frames.iter().map(|(index, frame)| (*index, &frame[..])).collect();
         // A frame that cannot leave (link down) is not repeated: the router will be in Fault.
         self.arp.send(&borrowed, &mut |_, _| ());
+        let at = clock::now();
         for address in &due {
-            let owner = self.owners.get(address);
-            let slot = owner.and_then(|(id, number)| self.holdings.get_mut(id)?.slots.get_mut(*number));
-            if let Some(slot) = slot {
-                slot.announced = true;
+            let Some((id, number)) = self.owners.get(address) else { continue };
+            let Some(holding) = self.holdings.get_mut(id) else { continue };
+            let Some(slot) = holding.slots.get_mut(*number) else { continue };
+            if let Some((_, claim)) = holding.claiming.as_mut().filter(|_| !slot.announced) {
+                claim.announce(at);
             }
+            slot.announced = true;
         }
     }
 
@@ -184,6 +212,10 @@ impl Hands {
         for holding in self.holdings.values_mut() {
             if let Some(claim) = holding.take_claimed() {
                 self.reports.send_patiently(Report::Claimed { id: holding.id, claim, at: clock::now() });
+                if let Some((trail, claim)) = holding.claiming.take() {
+                    let told = Event::now(Some(holding.identity.clone()), Fact::Claimed(Arc::new(claim)));
+                    self.events.send_or_drop(told.on(trail));
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::event::Place;
 use crate::kernel::RouterId;
 use crate::orders::Orders;
 use crate::pulse::Pulse;
+use crate::story::Trail;
 use crate::watch::Tracked;
 use hacluster_conf::model::VirtualRouter;
 use hacluster_core::priority::Priority;
@@ -84,6 +85,8 @@ pub enum Command {
         lead: Option<Priority>,
         /// For the answer.
         ticket: Ticket,
+        /// The story that it is part of: the change of state continues it.
+        trail: Option<Trail>,
     },
     /// A master shall give way to this one at its next advert, whatever the priority; `None` takes
     /// that back.
@@ -94,6 +97,8 @@ pub enum Command {
         to: Option<Ipv4Addr>,
         /// For the answer.
         ticket: Ticket,
+        /// The story that it is part of: the change of state continues it.
+        trail: Option<Trail>,
     },
     /// A master shall say that it leaves (priority 0) and become a backup.
     Resign {
@@ -101,6 +106,8 @@ pub enum Command {
         place: Place,
         /// For the answer: given when the advert has left.
         ticket: Ticket,
+        /// The story that it is part of: the change of state continues it.
+        trail: Option<Trail>,
     },
     /// Begin or end a lead.
     Lead {

@@ -9,10 +9,13 @@ use super::takeover::Takeover;
 use super::tracking::Links;
 use super::{Notice, Queues};
 use crate::event::{Event, EventSender, Place, What};
+use crate::fact::Fact;
 use crate::kernel::{Order, RouterId};
+use crate::story::{Said, Trail};
 use crate::watch::Tracked;
 use hacluster_conf::model::Agent;
 use hacluster_core::machine::{Action, Input, StateKind};
+use hacluster_core::priority::Priority;
 use hacluster_core::receive;
 use hacluster_core::time::{Duration, Instant};
 use hacluster_core::wire::v2;
@@ -57,6 +60,8 @@ pub(super) struct Engine {
     pub(super) takeovers: BTreeMap<RouterId, Takeover>,
     /// Told at the end of the round, when what they speak of has left.
     pub(super) notices: Vec<Notice>,
+    /// Adverts of this round that tell a change of state.
+    spoken: Vec<(RouterId, Trail, Priority)>,
     /// A router changes hands, or may, until then.
     pub(super) busy_until: Instant,
     /// Room for routers whose deadline has come, kept for the next round.
@@ -92,6 +97,7 @@ impl Engine {
             outbox,
             takeovers: BTreeMap::new(),
             notices: Vec::new(),
+            spoken: Vec::new(),
             busy_until: Instant::ZERO,
             due: Vec::new(),
             buffers: Some(RecvBuffers::new()),
@@ -271,6 +277,8 @@ impl Engine {
 
     pub(super) fn feed_alone(&mut self, id: RouterId, now: Instant, input: Input) {
         let Some(router) = self.routers.get_mut(&id) else { return };
+        let (mut own, began) = router.beginnings(now);
+        let (mut changed, mut spoke) = (false, None);
         router.machine.handle(now, input);
         while let Some(action) = router.machine.poll_action() {
             match action {
@@ -281,6 +289,7 @@ impl Engine {
                         self.speaking.push(router.port);
                     }
                     router.tally.sent.add_one();
+                    spoke = Some(priority);
                     if let Some(takeover) = self.takeovers.get_mut(&id) {
                         takeover.speaks = !priority.is_resign();
                     }
@@ -288,21 +297,29 @@ impl Engine {
                 Action::Claim { rounds } => {
                     router.claim += 1;
                     let claim = router.claim;
-                    self.outbox.put(Order::Claim { id, rounds, claim });
+                    let trail = *own.get_or_insert_with(Trail::begin);
+                    self.outbox.put(Order::Claim { id, rounds, claim, trail });
                 }
                 Action::Announce { rounds } => {
                     self.outbox.put(Order::Announce { id, rounds });
                 }
                 Action::Release => {
                     router.claim += 1; // whatever is still reported of the one given up is void
-                    self.outbox.put(Order::Release { id });
+                    let trail = *own.get_or_insert_with(Trail::begin);
+                    self.outbox.put(Order::Release { id, trail });
                 }
                 Action::Transition(transition) => {
-                    router.changed(now, transition, &self.queues.events);
-                    self.notices.push(router.notice(now, transition));
+                    changed = true;
+                    let trail = *own.get_or_insert_with(Trail::begin);
+                    router.changed(now, transition, (trail, began), &self.queues.events);
+                    self.notices.push(router.notice(now, transition, trail));
                 }
                 Action::Note(note) => router.note(now, note, &self.queues.events),
             }
+        }
+        if changed {
+            router.story = None;
+            self.spoken.extend(own.zip(spoke).map(|(trail, priority)| (id, trail, priority)));
         }
         router.tell_standing(now, &self.queues.events);
         self.schedule.set(id, router.machine.next_deadline());
@@ -325,6 +342,12 @@ impl Engine {
                 if let Some(takeover) = self.takeovers.get_mut(&id) {
                     takeover.speaks = false;
                 }
+            }
+        }
+        for (id, trail, priority) in self.spoken.drain(..) {
+            if let Some(router) = self.routers.get(&id) {
+                let said = Event::now(Some(router.identity.clone()), Fact::Said(Said { priority }));
+                self.queues.events.send_or_drop(said.on(trail));
             }
         }
         self.outbox.flush();

@@ -13,6 +13,7 @@ mod told;
 use super::engine::Engine;
 use crate::event::Place;
 use crate::kernel::RouterId;
+use crate::story::Trail;
 use hacluster_core::group::{Group, Member};
 use hacluster_core::machine::{ANYBODY, Fault, Input, State};
 use hacluster_core::priority::Priority;
@@ -169,6 +170,8 @@ impl Engine {
 
     /// Every packet of a member comes here, and hardly any changes something: nothing is allocated then.
     fn settle(&mut self, number: usize, cause: Option<RouterId>) {
+        let mut tale =
+            cause.and_then(|id| self.routers.get(&id)).and_then(|it| it.just_changed(clock::now()));
         for _ in 0..STEPS_MAX {
             let now = clock::now();
             let Some(company) = self.groups.all.get_mut(number) else { return };
@@ -184,7 +187,7 @@ impl Engine {
             if told.is_empty() {
                 return self.tell_group(number, outlook, cause, now);
             }
-            self.tell_members(number, told, cause, now);
+            self.tell_members(number, told, (cause, &mut tale), now);
         }
     }
 
@@ -192,7 +195,7 @@ impl Engine {
         &mut self,
         number: usize,
         told: Vec<(usize, Input)>,
-        cause: Option<RouterId>,
+        (cause, tale): (Option<RouterId>, &mut Option<Trail>),
         now: Instant,
     ) {
         let words = cause.and_then(|id| self.routers.get(&id)).map(because);
@@ -202,8 +205,12 @@ impl Engine {
             let Some(id) = self.groups.all[number].members.get(place).copied() else { continue };
             if let Some(router) = self.routers.get_mut(&id) {
                 router.companion.clone_from(&words);
+                if let Some(tale) = tale.filter(|_| Some(id) != cause) {
+                    router.follow(tale, now);
+                }
             }
             self.feed_alone(id, now, input);
+            *tale = tale.or_else(|| self.routers.get(&id).and_then(|it| it.just_changed(now)));
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::command::Ticket;
 use crate::event::Identity;
+use crate::story::Trail;
 use hacluster_core::machine::{Fault, StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::time::Instant;
@@ -33,6 +34,8 @@ pub enum Notice {
         source: Ipv4Addr,
         /// When it was decided; what it owes to network and kernel left after that.
         at: Instant,
+        /// The story that it is part of.
+        trail: Trail,
     },
 }
 

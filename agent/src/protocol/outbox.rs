@@ -47,7 +47,7 @@ impl Outbox {
 /// The router whose wish this is and what it is about, if a later one replaces it.
 fn wish_of(order: &Order) -> Option<(RouterId, bool)> {
     match order {
-        Order::Claim { id, .. } | Order::Release { id } => Some((*id, true)),
+        Order::Claim { id, .. } | Order::Release { id, .. } => Some((*id, true)),
         Order::Announce { id, .. } => Some((*id, false)),
         Order::Define(_)
         | Order::Fix(_)
@@ -63,6 +63,7 @@ fn wish_of(order: &Order) -> Option<(RouterId, bool)> {
 mod tests {
     use super::*;
     use crate::mailbox::mailbox;
+    use crate::story::Trail;
     use hacluster_net::poll::Wake;
 
     const ONE: RouterId = RouterId(1);
@@ -71,7 +72,7 @@ mod tests {
     fn nothing_leaves_before_the_end_of_the_round() {
         let (sender, receiver) = mailbox(8, &Wake::new().unwrap());
         let mut outbox = Outbox::new(sender);
-        outbox.put(Order::Release { id: ONE });
+        outbox.put(Order::Release { id: ONE, trail: Trail::begin() });
         assert!(receiver.pop().is_none());
         outbox.flush();
         assert!(matches!(receiver.pop(), Some(Order::Release { .. })));
@@ -82,9 +83,9 @@ mod tests {
         let (sender, receiver) = mailbox(1, &Wake::new().unwrap());
         let mut outbox = Outbox::new(sender);
         for claim in 0..1000 {
-            outbox.put(Order::Claim { id: ONE, rounds: 5, claim });
+            outbox.put(Order::Claim { id: ONE, rounds: 5, claim, trail: Trail::begin() });
             outbox.put(Order::Announce { id: ONE, rounds: 5 });
-            outbox.put(Order::Release { id: ONE });
+            outbox.put(Order::Release { id: ONE, trail: Trail::begin() });
             outbox.flush();
         }
         assert!(outbox.waiting.len() <= 4, "{}", outbox.waiting.len());

@@ -5,6 +5,7 @@ use super::tracking::Watched;
 use crate::event::{Event, EventSender, Identity, What};
 use crate::fact::{Fact, GroupNow, Setup, Standing};
 use crate::orders::Orders;
+use crate::story::Trail;
 use crate::tally::Tally;
 use crate::translate;
 use hacluster_conf::model::VirtualRouter;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 
 /// A remark of one kind is made at most this often; what happened between is counted into it.
 const REMARK_INTERVAL: Duration = Duration::from_secs(10);
+/// Members of a sync group follow each other within this.
+const THE_SAME_MOMENT: Duration = Duration::from_millis(20);
 /// That another master is followed is told at most this often: forged adverts could make it flap.
 const MASTER_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,10 @@ pub(super) struct Router {
     pub(super) claim: u64,
     /// For whoever asks.
     pub(super) tally: Arc<Tally>,
+    /// The story of the latest change of state.
+    latest: Option<(Trail, Instant)>,
+    /// What the next change of state is part of.
+    pub(super) story: Option<Story>,
     source: Ipv4Addr,
     entered: Instant,
     last: Option<(Transition, Priority)>,
@@ -61,6 +68,16 @@ pub(super) struct Router {
     differing: Counter,
     duplicates: Counter,
     rivals: Counter,
+}
+
+/// Why a router is about to change: it counts for so long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Story {
+    /// The change's own part in it.
+    pub(super) trail: Trail,
+    /// When it began here.
+    pub(super) began: Instant,
+    pub(super) until: Instant,
 }
 
 /// Counts, and says when it is time to speak of it.
@@ -115,6 +132,8 @@ impl Router {
             started: false,
             claim: 0,
             tally: Arc::default(),
+            latest: None,
+            story: None,
             source,
             entered: hacluster_net::clock::now(),
             last: None,
@@ -210,9 +229,16 @@ impl Router {
     }
 
     /// The machine changed its state.
-    pub(super) fn changed(&mut self, now: Instant, transition: Transition, events: &EventSender) {
+    pub(super) fn changed(
+        &mut self,
+        now: Instant,
+        transition: Transition,
+        (trail, began): (Trail, Option<Instant>),
+        events: &EventSender,
+    ) {
         let priority = self.machine.priority();
         self.entered = now;
+        self.latest = Some((trail, now));
         self.last = Some((transition, priority));
         if transition.to == StateKind::Master {
             self.tally.became_master.add_one();
@@ -221,7 +247,34 @@ impl Router {
             Reason::Fault(Fault::Group) | Reason::GroupYielded => self.companion.clone(),
             _ => self.watched.fault(),
         };
-        self.tell(events, What::Transition { transition, priority, detail });
+        let what = What::Transition { transition, priority, detail, began };
+        events.send_or_drop(Event::now(Some(self.identity.clone()), what).on(trail));
+    }
+
+    /// The story of a change made this very moment.
+    pub(super) fn just_changed(&self, now: Instant) -> Option<Trail> {
+        self.latest.filter(|(_, at)| now.since(*at) < THE_SAME_MOMENT).map(|(trail, _)| trail)
+    }
+
+    /// What it does next follows from another member of its group, unless something of its own comes first.
+    pub(super) fn follow(&mut self, tale: Trail, now: Instant) {
+        let follows = Story { trail: tale.child(), began: now, until: now + THE_SAME_MOMENT };
+        if self.story.is_none_or(|story| story.until <= now) {
+            self.story = Some(follows);
+        }
+    }
+
+    /// The story at hand, and when what may lead to a change began: a command, or the last word of the
+    /// master.
+    pub(super) fn beginnings(&self, now: Instant) -> (Option<Trail>, Option<Instant>) {
+        if let Some(story) = self.story.filter(|story| now < story.until) {
+            return (Some(story.trail), Some(story.began));
+        }
+        let heard = match self.machine.state() {
+            State::Backup(backup) => backup.master.map(|(_, at)| at),
+            State::Initialize | State::Master(_) | State::Fault => None,
+        };
+        (None, heard)
     }
 
     /// The latest change.
@@ -230,9 +283,9 @@ impl Router {
     }
 
     /// The notice of a change just made.
-    pub(super) fn notice(&self, at: Instant, transition: Transition) -> Notice {
+    pub(super) fn notice(&self, at: Instant, transition: Transition, trail: Trail) -> Notice {
         let (router, priority) = (self.identity.clone(), self.machine.priority());
-        Notice::Transition { router, transition, priority, source: self.source, at }
+        Notice::Transition { router, transition, priority, source: self.source, at, trail }
     }
 
     /// It rules whenever it lives.

@@ -31,9 +31,11 @@ impl Engine {
             Command::Groups(definitions) => self.define_groups(definitions),
             Command::Tracked { place, tracked } => self.tracked(place, tracked),
             Command::Orders { place, orders } => self.order(&place, orders),
-            Command::TakeOver { place, from, lead, ticket } => self.take_over(&place, from, lead, ticket),
-            Command::YieldTo { place, to, ticket } => self.yield_to(&place, to, ticket),
-            Command::Resign { place, ticket } => self.resign(&place, ticket),
+            Command::TakeOver { place, from, lead, ticket, trail } => {
+                self.take_over(&place, from, lead, (ticket, trail));
+            }
+            Command::YieldTo { place, to, ticket, trail } => self.yield_to(&place, to, (ticket, trail)),
+            Command::Resign { place, ticket, trail } => self.resign(&place, (ticket, trail)),
             Command::Lead { place, lead, ticket } => self.lead(&place, lead, ticket),
             Command::Pulse(pulse) => pulse.answer(),
             Command::Retell => self.retell(),

@@ -13,10 +13,11 @@
 use super::command::Ticket;
 use super::engine::Engine;
 use super::notice::{Answer, Notice, Refusal};
-use super::router::Router;
+use super::router::{Router, Story};
 use crate::event::Place;
 use crate::kernel::RouterId;
 use crate::orders::Orders;
+use crate::story::Trail;
 use hacluster_core::machine::{Fault, Faults, Input, State, StateKind};
 use hacluster_core::priority::Priority;
 use hacluster_core::time::{Duration, Instant};
@@ -97,7 +98,7 @@ impl Engine {
         place: &Place,
         from: Ipv4Addr,
         lead: Option<Priority>,
-        ticket: Ticket,
+        (ticket, trail): (Ticket, Option<Trail>),
     ) {
         let found = self.router_in(place, StateKind::Backup);
         let free =
@@ -108,11 +109,17 @@ impl Engine {
         };
         self.hurry();
         self.takeovers.insert(id, Takeover::new(ticket, self.busy_until));
+        self.goes_on(id, trail);
         self.feed(id, clock::now(), Input::TakeOver { from, lead });
         self.take_over_with(id, lead);
     }
 
-    pub(super) fn yield_to(&mut self, place: &Place, to: Option<Ipv4Addr>, ticket: Ticket) {
+    pub(super) fn yield_to(
+        &mut self,
+        place: &Place,
+        to: Option<Ipv4Addr>,
+        (ticket, trail): (Ticket, Option<Trail>),
+    ) {
         let found = match to {
             Some(_) => self.router_in(place, StateKind::Master),
             None => self.router_at(place),
@@ -121,13 +128,17 @@ impl Engine {
             self.hurry();
         }
         if let Ok(id) = found {
+            self.goes_on(id, trail.filter(|_| to.is_some()));
             self.yield_with(id, to);
         }
         self.tell_machine(found, Input::YieldTo(to), ticket);
     }
 
-    pub(super) fn resign(&mut self, place: &Place, ticket: Ticket) {
+    pub(super) fn resign(&mut self, place: &Place, (ticket, trail): (Ticket, Option<Trail>)) {
         let found = self.router_in(place, StateKind::Master);
+        if let Ok(id) = found {
+            self.goes_on(id, trail);
+        }
         self.tell_machine(found, Input::Resign, ticket);
     }
 
@@ -148,6 +159,18 @@ impl Engine {
             self.feed(id, clock::now(), input);
         }
         self.answer(ticket, router.map(|_| Answer::Done));
+    }
+
+    /// What `id` and the others of its group do next for this command continues `trail`.
+    fn goes_on(&mut self, id: RouterId, trail: Option<Trail>) {
+        let now = clock::now();
+        let members: Vec<_> = self.companions(id).chain([id]).collect();
+        for member in members {
+            if let Some(router) = self.routers.get_mut(&member) {
+                router.story =
+                    trail.map(|trail| Story { trail: trail.child(), began: now, until: now + MOVE_MAX });
+            }
+        }
     }
 
     fn hurry(&mut self) {

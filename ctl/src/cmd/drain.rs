@@ -9,6 +9,7 @@ use crate::confirm;
 use crate::fanout::{Cluster, Member};
 use crate::moves::Drained;
 use crate::output::{self, safe};
+use crate::story::Story;
 use anyhow::Context;
 use hacluster_proto::v1;
 
@@ -48,11 +49,14 @@ pub(super) async fn drain(place: &Place, args: &DrainArgs) -> anyhow::Result<Out
 
 async fn ask(member: &Member, place: &Place, args: &DrainArgs, dry_run: bool) -> Result<Drained, NodeError> {
     let request = v1::DrainRequest { reason: reason(&args.manner), dry_run, hold_for: limit(args.hold_for) };
+    let story = Story::begin();
+    let request = story.request(request);
     let drain = |node: NodeClient| async move { Ok(node.admin().drain(request).await?.into_inner()) };
     let answer: v1::DrainResponse = tell(member, deadline(place.timeout, dry_run), drain).await?;
     Ok(Drained {
         node: member.name.clone(),
         dry_run,
+        trace_id: (!dry_run).then(|| story.trace_id()),
         text: answer.text,
         moves: answer.moves.into_iter().map(Into::into).collect(),
         hold: answer.hold.map(Into::into),
@@ -77,7 +81,8 @@ pub(super) async fn undrain(place: &Place, args: &UndrainArgs) -> anyhow::Result
     let answer = tell(&member, deadline(place.timeout, dry_run), undrain).await;
     let answer: v1::UndrainResponse = answer.with_context(|| member.name.clone())?;
     let hold = answer.hold.map(Into::into);
-    let of = Drained { node: member.name, dry_run, text: answer.text, moves: Vec::new(), hold };
+    let of =
+        Drained { node: member.name, dry_run, trace_id: None, text: answer.text, moves: Vec::new(), hold };
     let text = output::structured(&of, args.manner.output)?;
     say(&text.unwrap_or_else(|| format!("{}  {}\n", safe(&of.node), safe(&of.text))))?;
     Ok(Outcome::Well)

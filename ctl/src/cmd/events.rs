@@ -2,6 +2,7 @@
 
 use super::gather;
 use crate::args::{EventsArgs, Format, HistoryArgs, Place};
+use crate::client::{NodeClient, NodeError};
 use crate::fanout::Cluster;
 use crate::live::{Live, Mark, Nodes, Told};
 use crate::output::{self, events as lines, yaml};
@@ -23,17 +24,46 @@ pub(crate) struct Past {
     pub(crate) status: Status,
 }
 
+/// What agents remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Everything since they started, of late.
+    Events,
+    /// Changes of state, also of before.
+    Changes,
+}
+
+/// The changes of state that a node remembers; an older agent has only those among its events.
+async fn remembered(node: &NodeClient) -> Result<Vec<v1::Event>, NodeError> {
+    let asked = node.read().list_transitions(v1::ListTransitionsRequest::default()).await;
+    let Ok(told) = asked else {
+        return Ok(node.read().list_events(v1::ListEventsRequest::default()).await?.into_inner().events);
+    };
+    let event = |of: v1::RouterTransition| v1::Event {
+        at: of.transition.as_ref().and_then(|of| of.at),
+        router: of.router,
+        transition: of.transition,
+        ..Default::default()
+    };
+    Ok(told.into_inner().transitions.into_iter().map(event).collect())
+}
+
 impl Past {
     /// Asks all nodes.
-    pub(crate) async fn of(cluster: &Cluster, place: &Place) -> anyhow::Result<Self> {
+    pub(crate) async fn of(cluster: &Cluster, place: &Place, memory: Memory) -> anyhow::Result<Self> {
         let (mut answers, mut told) = (Vec::new(), Vec::new());
-        let asked = gather(cluster, place.timeout, |node| async move {
+        let asked = gather(cluster, place.timeout, move |node| async move {
             // Clocks are compared by the first answer alone.
             let (sent, clock) = (Instant::now(), Timestamp::now());
             let snapshot = node.read().get_snapshot(v1::GetSnapshotRequest {}).await?.into_inner();
             let asked = (sent.elapsed(), clock);
-            let events = node.read().list_events(v1::ListEventsRequest::default()).await?.into_inner();
-            Ok((snapshot, (events.events, asked)))
+            let events = match memory {
+                Memory::Changes => remembered(&node).await?,
+                Memory::Events => {
+                    node.read().list_events(v1::ListEventsRequest::default()).await?.into_inner().events
+                }
+            };
+            Ok((snapshot, (events, asked)))
         });
         for answer in asked.await? {
             let (mut answer, other) = answer.split();
@@ -104,7 +134,7 @@ impl Printer {
 
 pub(super) async fn run(place: &Place, args: &EventsArgs) -> anyhow::Result<Outcome> {
     let cluster = Cluster::of(place)?;
-    let past = Past::of(&cluster, place).await?;
+    let past = Past::of(&cluster, place, Memory::Events).await?;
     let only = args.router.as_ref().map(|typed| past.resolve(typed)).transpose()?;
     let width = cluster.members.iter().map(|member| member.name.chars().count()).max();
     let nodes = width.filter(|_| !cluster.is_local());
@@ -152,7 +182,7 @@ async fn follow(cluster: &Cluster, place: &Place, past: Past, printer: &Printer)
 
 pub(super) async fn history(place: &Place, args: &HistoryArgs) -> anyhow::Result<Outcome> {
     let cluster = Cluster::of(place)?;
-    let past = Past::of(&cluster, place).await?;
+    let past = Past::of(&cluster, place, Memory::Changes).await?;
     let only = args.router.as_ref().map(|typed| past.resolve(typed)).transpose()?;
     let mut changes = changes(&past.events);
     changes.retain(|change| only.as_ref().is_none_or(|name| *name == change.router));

@@ -10,6 +10,7 @@ use crate::fanout::{Cluster, Member};
 use crate::moves::Move;
 use crate::output::{self, safe};
 use crate::plan::{self, Ask, Cast, Declined};
+use crate::story::Story;
 use anyhow::Context;
 use hacluster_proto::v1;
 use serde::Serialize;
@@ -21,6 +22,8 @@ struct Answer<'a> {
     /// The node that was asked; null when none was.
     asked_node: Option<&'a str>,
     dry_run: bool,
+    /// By which those who collect traces find it; null when nothing was asked to be done.
+    trace_id: Option<String>,
     #[serde(flatten)]
     of: &'a Move,
 }
@@ -41,6 +44,7 @@ struct Errand<'a> {
     direction: Direction,
     manner: &'a Manner,
     yes: bool,
+    story: Story,
 }
 
 pub(super) async fn over(place: &Place, args: &FailoverArgs) -> anyhow::Result<Outcome> {
@@ -50,13 +54,15 @@ pub(super) async fn over(place: &Place, args: &FailoverArgs) -> anyhow::Result<O
         direction: Direction::Over { hold_for: args.hold_for },
         manner: &args.manner,
         yes: args.consent.yes,
+        story: Story::begin(),
     };
     errand.run(place).await
 }
 
 pub(super) async fn back(place: &Place, args: &FailbackArgs) -> anyhow::Result<Outcome> {
     let (manner, yes) = (&args.manner, args.consent.yes);
-    Errand { router: &args.router, to: None, direction: Direction::Back, manner, yes }.run(place).await
+    let story = Story::begin();
+    Errand { router: &args.router, to: None, direction: Direction::Back, manner, yes, story }.run(place).await
 }
 
 impl Errand<'_> {
@@ -72,14 +78,14 @@ impl Errand<'_> {
         };
         let mut asked = match asked {
             Ok(asked) => asked,
-            Err(Declined(text)) => return self.end(None, &Move::declined(cast.name(), text), &cast),
+            Err(Declined(text)) => return self.end(None, &Move::declined(cast.name(), text), &cast, None),
         };
         let member =
             cluster.members.get(asked.member).context("a node that is not in the context answered")?;
         let trial = self.call(member, &asked, deadline(place.timeout, true), true).await;
         let trial = trial.with_context(|| asked.node.clone())?;
         if self.show(&trial, &cast)? == Next::End {
-            return self.end(Some(&asked), &trial, &cast);
+            return self.end(Some(&asked), &trial, &cast, None);
         }
         if !self.yes {
             if !confirm::ask(&question(&trial, self.direction))? {
@@ -111,7 +117,7 @@ impl Errand<'_> {
             Err(error @ NodeError::Unreachable(_)) => return Err(anyhow::Error::from(error).context(lost())),
             done => done.with_context(|| asked.node.clone())?,
         };
-        self.end(Some(&asked), &done, &cast)
+        self.end(Some(&asked), &done, &cast, Some(self.story))
     }
 
     async fn call(
@@ -121,20 +127,20 @@ impl Errand<'_> {
         deadline: Duration,
         dry_run: bool,
     ) -> Result<Move, NodeError> {
-        let (router, reason) = (asked.router.clone(), reason(self.manner));
+        let (router, reason, story) = (asked.router.clone(), reason(self.manner), self.story);
         let answer = match self.direction {
             Direction::Over { hold_for } => {
                 let (to_node, hold_for) = (asked.to_node.clone(), limit(hold_for));
                 let request = v1::FailoverRequest { router, to_node, reason, dry_run, hold_for };
                 let over = |node: NodeClient| async move {
-                    Ok(node.admin().failover(request).await?.into_inner().r#move)
+                    Ok(node.admin().failover(story.request(request)).await?.into_inner().r#move)
                 };
                 tell(member, deadline, over).await?
             }
             Direction::Back => {
                 let request = v1::FailbackRequest { router, reason, dry_run };
                 let back = |node: NodeClient| async move {
-                    Ok(node.admin().failback(request).await?.into_inner().r#move)
+                    Ok(node.admin().failback(story.request(request)).await?.into_inner().r#move)
                 };
                 tell(member, deadline, back).await?
             }
@@ -155,10 +161,17 @@ impl Errand<'_> {
         Ok(if trial.is_due() && !self.manner.dry_run { Next::Act } else { Next::End })
     }
 
-    /// The last word.
-    fn end(&self, asked: Option<&Ask>, of: &Move, cast: &Cast<'_>) -> anyhow::Result<Outcome> {
+    /// The last word; `story` is that of what was done.
+    fn end(
+        &self,
+        asked: Option<&Ask>,
+        of: &Move,
+        cast: &Cast<'_>,
+        story: Option<Story>,
+    ) -> anyhow::Result<Outcome> {
         let dry_run = self.manner.dry_run;
-        let answer = Answer { asked_node: asked.map(|asked| &*asked.node), dry_run, of };
+        let trace_id = story.map(Story::trace_id);
+        let answer = Answer { asked_node: asked.map(|asked| &*asked.node), dry_run, trace_id, of };
         if let Some(text) = output::structured(&answer, self.manner.output)? {
             say(&text)?;
         } else if !of.is_well() {
@@ -171,6 +184,9 @@ impl Errand<'_> {
             );
         } else if !dry_run || !of.is_due() {
             say(&confirm::after(of, cast))?;
+        }
+        if let Some(trace_id) = answer.trace_id.filter(|_| self.manner.output.is_for_people()) {
+            say(&format!("Trace {trace_id}\n"))?;
         }
         Ok(if of.is_well() { Outcome::Well } else { Outcome::Degraded })
     }

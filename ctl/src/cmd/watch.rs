@@ -3,7 +3,7 @@
 //! Whatever ends it, the terminal is left as it was: [`Picture`] restores it when it is dropped, and
 //! before a panic is told.
 
-use super::events::Past;
+use super::events::{Memory, Past};
 use crate::args::{Place, WatchArgs};
 use crate::fanout::Cluster;
 use crate::live::{Live, Nodes, Told};
@@ -29,7 +29,7 @@ pub(super) async fn run(place: &Place, args: &WatchArgs) -> anyhow::Result<Outco
         return Err(Usage(text.to_owned()).into());
     }
     let cluster = Cluster::of(place)?;
-    let past = Past::of(&cluster, place).await?;
+    let past = Past::of(&cluster, place, Memory::Events).await?;
     let mut nodes = Nodes { answers: past.observed.answers.clone() };
     let look = |nodes: &Nodes| {
         let (answers, now) = (nodes.answers.clone(), Timestamp::now());

@@ -20,7 +20,8 @@ pub(crate) fn history(changes: &[Change], color: bool) -> String {
     if changes.is_empty() {
         return "No change of state is remembered.\n".to_owned();
     }
-    let mut grid = Grid::new(&["WHEN", "VIRTUAL ROUTER", "NODE", "FROM", "TO", "NOBODY RULED", "WHY"]);
+    let head = ["WHEN", "VIRTUAL ROUTER", "NODE", "FROM", "TO", "NOBODY RULED", "TRACE", "WHY"];
+    let mut grid = Grid::new(&head);
     for change in changes {
         let tone = match change.to.as_str() {
             "master" => Tone::Good,
@@ -34,6 +35,7 @@ pub(crate) fn history(changes: &[Change], color: bool) -> String {
             capital(&change.from).into(),
             Cell::new(capital(&change.to), tone),
             gap(change).into(),
+            change.trace_id.as_deref().map(safe).unwrap_or_default().into(),
             safe(&change.reason).into(),
         ]);
     }
@@ -41,7 +43,8 @@ pub(crate) fn history(changes: &[Change], color: bool) -> String {
 }
 
 fn gap(change: &Change) -> String {
-    let (Some(gap), unsure) = (change.gap_ms, change.gap_uncertainty_ms.unwrap_or(0.0)) else {
+    let unsure = change.gap_uncertainty_ms.unwrap_or(0.0);
+    let Some(gap) = change.gap_ms.or(change.unserved_ms) else {
         return if change.to == "master" { "?".to_owned() } else { String::new() };
     };
     let shown = span(Duration::from_secs_f64(gap / 1_000.0));

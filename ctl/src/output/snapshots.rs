@@ -330,6 +330,8 @@ fn told(node: &str, seconds: i64, to: v1::State, kind: ReasonKind, text: &str) -
         reason: Some(v1::Reason { kind: kind.into(), text: text.into() }),
         priority: 100,
         at: ago(seconds),
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
+        ..Default::default()
     };
     let event = v1::Event {
         at: ago(seconds),

@@ -61,6 +61,10 @@ pub(crate) struct Change {
     pub(crate) gap_ms: Option<f64>,
     /// The gap is right within this.
     pub(crate) gap_uncertainty_ms: Option<f64>,
+    /// To Master: so long nobody served the addresses at most, as far as this node alone knows.
+    pub(crate) unserved_ms: Option<f64>,
+    /// By which those who collect traces find it.
+    pub(crate) trace_id: Option<String>,
 }
 
 /// Who rules one virtual router, as far as events tell.
@@ -90,6 +94,8 @@ pub(crate) fn changes(events: &[NodeEvent]) -> Vec<Change> {
             priority: transition.priority,
             gap_ms: gap.map(|(gap, _)| gap),
             gap_uncertainty_ms: gap.map(|(_, uncertainty)| uncertainty),
+            unserved_ms: transition.unserved_ms,
+            trace_id: transition.trace_id.clone(),
         });
     }
     found
@@ -137,6 +143,8 @@ mod tests {
             reason: kind.into(),
             priority: 100,
             at: None,
+            trace_id: None,
+            unserved_ms: None,
         };
         NodeEvent {
             node: node.into(),
@@ -150,6 +158,7 @@ mod tests {
                 warning: false,
                 text: String::new(),
                 transition: Some(transition),
+                trace_id: None,
             },
         }
     }

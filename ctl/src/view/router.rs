@@ -61,6 +61,10 @@ pub(crate) struct Transition {
     pub(crate) reason: String,
     pub(crate) priority: u32,
     pub(crate) at: Option<Timestamp>,
+    /// Trace of the W3C Trace Context.
+    pub(crate) trace_id: Option<String>,
+    /// To Master: so long nobody served the addresses at most, as far as the node knows.
+    pub(crate) unserved_ms: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -113,6 +117,8 @@ pub(crate) struct Event {
     pub(crate) warning: bool,
     pub(crate) text: String,
     pub(crate) transition: Option<Transition>,
+    /// By which those who collect traces find it.
+    pub(crate) trace_id: Option<String>,
 }
 
 impl Router {
@@ -159,6 +165,8 @@ impl From<v1::Transition> for Transition {
             reason: reason.text,
             priority: of.priority,
             at: timestamp(of.at.as_ref()),
+            trace_id: known(of.trace_id),
+            unserved_ms: of.unserved.as_ref().map(millis),
         }
     }
 }
@@ -172,6 +180,7 @@ impl From<v1::Event> for Event {
             warning: of.warning,
             text: of.text,
             transition: of.transition.map(Transition::from),
+            trace_id: known(of.trace_id),
         }
     }
 }

@@ -57,7 +57,14 @@ impl Sample {
         let text = if rules { "no master was heard" } else { "started" };
         let reason = Some(v1::Reason { kind: kind.into(), text: text.into() });
         let from = v1::State::Initialize.into();
-        let last = v1::Transition { from, to: state.into(), reason, priority, at: ago(180_000) };
+        let last = v1::Transition {
+            from,
+            to: state.into(),
+            reason,
+            priority,
+            at: ago(180_000),
+            ..Default::default()
+        };
         let router = v1::VirtualRouter {
             name: name.into(),
             vrid,

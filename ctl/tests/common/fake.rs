@@ -202,6 +202,14 @@ impl Read for Service {
         Ok(Response::new(self.script.events.clone()))
     }
 
+    /// As an agent does that is older than this call.
+    async fn list_transitions(
+        &self,
+        _: Request<v1::ListTransitionsRequest>,
+    ) -> Result<Response<v1::ListTransitionsResponse>, Status> {
+        Err(Status::permission_denied("knows no such call"))
+    }
+
     async fn get_configuration(
         &self,
         request: Request<v1::GetConfigurationRequest>,

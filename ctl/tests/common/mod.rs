@@ -15,6 +15,7 @@ pub fn command(arguments: &[&str]) -> Command {
         command.env_remove(variable);
     }
     command.env("XDG_CONFIG_HOME", "/nonexistent").env("HOME", "/nonexistent").env("TZ", "UTC");
+    command.env("TRACEPARENT", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     command
 }
 

@@ -1,6 +1,7 @@
 //! The kernel thread alone: what it reports of claims.
 
 use anyhow::{Context, Result, ensure};
+use hacluster_agent::story::Trail;
 use hacluster_agent::{
     event::{Event, Identity},
     kernel::{self, Definition, FilterSettings, Order, Report, RouterId},
@@ -57,7 +58,7 @@ impl Hands {
     }
 
     fn claim(&self, claim: u64) {
-        self.orders.send_patiently(Order::Claim { id: ID, rounds: 1, claim });
+        self.orders.send_patiently(Order::Claim { id: ID, rounds: 1, claim, trail: Trail::begin() });
     }
 
     /// Numbers of the claims reported so far, those refused as negative.
@@ -116,7 +117,7 @@ fn interleaved() -> Result<()> {
         for claim in 1..=CLAIMS {
             hands.claim(claim);
             if claim < CLAIMS {
-                hands.orders.send_patiently(Order::Release { id: ID });
+                hands.orders.send_patiently(Order::Release { id: ID, trail: Trail::begin() });
             }
             hands.outcomes(); // so that its reports never wait
         }

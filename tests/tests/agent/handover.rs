@@ -31,7 +31,7 @@ pub(crate) fn trials(suite: &mut Suite) {
 
 fn take_over(node: &Driver, lead: Option<u8>) -> Result<Result<Answer, Refusal>> {
     let lead = lead.and_then(Priority::configured);
-    node.ask(|place, ticket| Command::TakeOver { place, from: LEFT, lead, ticket })
+    node.ask(|place, ticket| Command::TakeOver { place, from: LEFT, lead, ticket, trail: None })
 }
 
 /// From `left` to `right`, which leads; when both had agreed. A host that is too slow tries again.
@@ -39,7 +39,7 @@ fn hand_over(left: &Driver, right: &Driver, lead: u8) -> Result<Instant> {
     let begin = Instant::now();
     left.order(HOLD_BACK);
     wait_until("right to take over", LIMIT, || {
-        left.ask(|place, ticket| Command::YieldTo { place, to: Some(RIGHT), ticket })??;
+        left.ask(|place, ticket| Command::YieldTo { place, to: Some(RIGHT), ticket, trail: None })??;
         match take_over(right, Some(lead))? {
             Ok(Answer::Ruling { announced, advertised }) => {
                 ensure!(announced <= advertised);
@@ -124,7 +124,7 @@ fn resigned() -> Result<()> {
         right.logged(&["-> Backup"])?;
         left.order(HOLD_BACK);
         let begin = Instant::now();
-        left.ask(|place, ticket| Command::Resign { place, ticket })??;
+        left.ask(|place, ticket| Command::Resign { place, ticket, trail: None })??;
         let resigned = left.becomes(StateKind::Backup)?;
         ensure!(resigned.transition.reason == Reason::ResignedOnRequest, "{resigned:?}");
         wire.advert("left", 51, begin, |advert| advert.priority == 0)?;
@@ -192,7 +192,7 @@ fn not_heard() -> Result<()> {
         wire.announced("right", VIP, begin, 2)?;
         let stepped_back = Instant::now();
         right.ask(|place, ticket| Command::Lead { place, lead: None, ticket })??;
-        left.ask(|place, ticket| Command::YieldTo { place, to: None, ticket })??;
+        left.ask(|place, ticket| Command::YieldTo { place, to: None, ticket, trail: None })??;
         right.becomes(StateKind::Backup)?;
         free(lab.host("right")?, VIP)?;
         wire.announced("left", VIP, stepped_back, 1)?;
@@ -214,7 +214,7 @@ fn refused() -> Result<()> {
         right.becomes(StateKind::Backup)?;
         let elsewhere = right.ask(|mut place, ticket| {
             "eth7".clone_into(&mut place.interface);
-            Command::Resign { place, ticket }
+            Command::Resign { place, ticket, trail: None }
         })?;
         ensure!(elsewhere == Err(Refusal::UnknownRouter), "{elsewhere:?}");
         lab.host("right")?.cut()?;

@@ -69,7 +69,13 @@ impl Bench {
     /// Both rule: the addresses of a takeover are in place.
     fn rule(&mut self) {
         let from = Ipv4Addr::new(192, 0, 2, 9);
-        self.engine.command(Command::TakeOver { place: place(LEFT), from, lead: None, ticket: Ticket(1) });
+        self.engine.command(Command::TakeOver {
+            place: place(LEFT),
+            from,
+            lead: None,
+            ticket: Ticket(1),
+            trail: None,
+        });
         self.engine.feed(LEFT, clock::now(), Input::Claimed);
         assert_eq!(self.states(), [StateKind::Backup; 2], "it waits for the other");
         self.engine.feed(RIGHT, clock::now(), Input::Claimed);
@@ -144,7 +150,7 @@ fn a_member_in_fault_that_is_removed_sets_the_others_free() {
 fn who_resigns_resigns_for_all() {
     let mut bench = Bench::new(Priority::DEFAULT);
     bench.rule();
-    bench.engine.command(Command::Resign { place: place(RIGHT), ticket: Ticket(2) });
+    bench.engine.command(Command::Resign { place: place(RIGHT), ticket: Ticket(2), trail: None });
     assert_eq!(bench.states(), [StateKind::Backup; 2]);
     // Nothing was announced in this test, so the takeover before it came to nothing.
     assert_eq!(bench.answers(), [Ok(Answer::Done), Err(Refusal::TooSlow)]);
@@ -155,7 +161,7 @@ fn a_successor_on_one_network_takes_all() {
     let mut bench = Bench::new(Priority::DEFAULT);
     bench.rule();
     let to = Some(Ipv4Addr::new(192, 0, 2, 9));
-    bench.engine.command(Command::YieldTo { place: place(LEFT), to, ticket: Ticket(2) });
+    bench.engine.command(Command::YieldTo { place: place(LEFT), to, ticket: Ticket(2), trail: None });
     // On the other network it has another address, and less priority than ours.
     let sender = Ipv4Addr::new(198, 51, 100, 9);
     let heard = Heard { sender, priority: Priority::configured(50).unwrap() };
@@ -167,7 +173,8 @@ fn a_successor_on_one_network_takes_all() {
 fn a_group_with_an_owner_is_not_moved() {
     let mut bench = Bench::new(Priority::OWNER);
     let from = Ipv4Addr::new(192, 0, 2, 9);
-    let take_over = Command::TakeOver { place: place(RIGHT), from, lead: None, ticket: Ticket(1) };
+    let take_over =
+        Command::TakeOver { place: place(RIGHT), from, lead: None, ticket: Ticket(1), trail: None };
     bench.engine.command(take_over);
     assert_eq!(bench.answers(), [Err(Refusal::Owner)]);
 }

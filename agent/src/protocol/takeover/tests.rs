@@ -79,7 +79,7 @@ impl Bench {
     }
 
     fn take_over(&mut self, lead: Option<Priority>) -> Option<Result<Answer, Refusal>> {
-        self.ask(Command::TakeOver { place: Self::place(), from: OTHER, lead, ticket: T })
+        self.ask(Command::TakeOver { place: Self::place(), from: OTHER, lead, ticket: T, trail: None })
     }
 
     /// Number of the claim that was ordered since the last look.
@@ -146,7 +146,7 @@ fn what_the_kernel_refuses_is_said_and_nothing_remains() {
     bench.engine.report(Report::Refused { id: ID, claim });
     assert_eq!(bench.answer(), Some(Err(Refusal::ClaimRefused)));
     assert_eq!(bench.state(), StateKind::Backup);
-    assert!(matches!(bench.orders.pop(), Some(Order::Release { id: ID })));
+    assert!(matches!(bench.orders.pop(), Some(Order::Release { id: ID, .. })));
 }
 
 #[test]
@@ -154,7 +154,8 @@ fn a_second_takeover_has_to_wait_for_the_first() {
     let mut bench = Bench::new(Priority::DEFAULT);
     bench.take_over(None);
     let claim = bench.claim().unwrap();
-    let second = Command::TakeOver { place: Bench::place(), from: OTHER, lead: None, ticket: Ticket(2) };
+    let second =
+        Command::TakeOver { place: Bench::place(), from: OTHER, lead: None, ticket: Ticket(2), trail: None };
     bench.engine.command(second);
     let told = bench.notices();
     assert!(
@@ -219,8 +220,8 @@ fn a_fault_or_the_end_of_the_router_ends_it() {
 fn only_those_who_rule_can_give_way() {
     let place = Bench::place;
     let mut bench = Bench::new(Priority::DEFAULT);
-    let yield_to = |to| Command::YieldTo { place: place(), to, ticket: T };
-    let resign = || Command::Resign { place: place(), ticket: T };
+    let yield_to = |to| Command::YieldTo { place: place(), to, ticket: T, trail: None };
+    let resign = || Command::Resign { place: place(), ticket: T, trail: None };
     assert_eq!(bench.ask(yield_to(Some(OTHER))), Some(Err(Refusal::NotMaster(StateKind::Backup))));
     assert_eq!(bench.ask(yield_to(None)), Some(Ok(Answer::Done)), "taken back is taken back");
     assert_eq!(bench.ask(resign()), Some(Err(Refusal::NotMaster(StateKind::Backup))));
@@ -236,7 +237,7 @@ fn an_owner_gives_nothing_away() {
     let mut bench = Bench::new(Priority::OWNER);
     assert_eq!(bench.state(), StateKind::Master);
     let place = Bench::place();
-    assert_eq!(bench.ask(Command::Resign { place, ticket: T }), Some(Err(Refusal::Owner)));
+    assert_eq!(bench.ask(Command::Resign { place, ticket: T, trail: None }), Some(Err(Refusal::Owner)));
     assert_eq!(bench.take_over(None), Some(Err(Refusal::Owner)));
     assert_eq!(bench.state(), StateKind::Master);
 }
