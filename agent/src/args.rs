@@ -24,8 +24,12 @@ pub struct Args {
     pub agent_config: Option<PathBuf>,
 
     /// Check the configuration, say everything that is wrong with it, and exit
-    #[arg(long)]
+    #[arg(short = 't', long)]
     pub check: bool,
+
+    /// The name that `@NAME` lines are compared with [default: the host's]
+    #[arg(short = 'i', long, value_name = "NAME")]
+    pub config_id: Option<String>,
 
     /// How --check answers
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
@@ -34,6 +38,14 @@ pub struct Args {
     /// How log lines on stderr look: text or json
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub log_format: Format,
+
+    /// Log to syslog instead of stderr, under this facility: daemon, user, local0 to local7 or 0 to 7
+    #[arg(short = 'S', long, value_name = "FACILITY")]
+    pub syslog: Option<crate::log::Facility>,
+
+    /// keepalived's -D, -n and -l: the log is detailed, nothing is forked and stderr is the log anyway
+    #[arg(short = 'D', short_aliases = ['n', 'l'], hide = true, action = clap::ArgAction::Count)]
+    pub as_keepalived: u8,
 
     /// Everything the agent writes goes here; agents with different ones can share a machine
     /// [default: run_dir of agent.toml, else /run/hacluster]

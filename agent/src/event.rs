@@ -259,6 +259,11 @@ pub enum What {
         /// Which, and how it went.
         text: String,
     },
+    /// A timer was served late; the protocol thread has this real-time priority now.
+    Hurried {
+        /// 1 to 99.
+        priority: u8,
+    },
     /// So many events came faster than they could be told.
     Lost(u64),
     /// Something a status shows.
@@ -317,6 +322,7 @@ impl What {
             | Self::Routing { warning: true, .. }
             | Self::Notified { warning: true, .. }
             | Self::ApiTrouble(_)
+            | Self::Hurried { .. }
             | Self::Lost(_)
             | Self::Trouble { .. } => Level::Warning,
         }
@@ -382,6 +388,11 @@ impl fmt::Display for What {
             Self::Tracker { name, reading, why } => fmt_tracker(name, *reading, why, f),
             Self::Reload(what) => write!(f, "reload: {what}"),
             Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),
+            Self::Hurried { priority } => write!(
+                f,
+                "timers run late: the protocol thread has real-time priority {priority} from now on \
+                 (max_auto_priority); the host may be overloaded"
+            ),
             Self::Lost(count) => {
                 write!(f, "{count} log line(s) lost: they came faster than they could be written")
             }

@@ -34,7 +34,8 @@ pub struct InForce {
 
 /// Reads what the command line names.
 pub fn load(args: &Args) -> InForce {
-    let recorder = Recorder::default();
+    let disk = Disk { config_id: args.config_id.clone() };
+    let recorder = Recorder { disk, ..Recorder::default() };
     let loaded = hacluster_conf::load(&args.config, &recorder);
     let loaded = match &args.agent_config {
         Some(toml) => layered::overlay(loaded, toml, &recorder),

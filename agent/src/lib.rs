@@ -38,6 +38,7 @@ pub mod reload;
 pub mod rundir;
 pub mod script;
 pub mod service_manager;
+mod startup;
 pub mod story;
 pub mod supervisor;
 pub mod tally;

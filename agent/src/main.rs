@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     if args.check {
         return check::check(&args);
     }
-    log::init(args.log_format);
+    log::init(args.log_format, args.syslog);
     if init::is_process_1() {
         return init::run().unwrap_or_else(failed);
     }

@@ -18,6 +18,7 @@ use crate::protocol::{self, Command, Ended, GroupDefinition, Queues};
 use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
 use crate::rundir::{self, RunDir};
 use crate::service_manager::ServiceManager;
+use crate::startup;
 use crate::teller::Teller;
 use crate::watch::{self, Watch};
 use anyhow::{Context, bail};
@@ -25,7 +26,7 @@ use hacluster_conf::diag::{Diagnostic, Severity};
 use hacluster_conf::diff::{Change, Effect, diff};
 use hacluster_conf::model::{Config, SyncGroup, VirtualRouter};
 use hacluster_conf::{Loaded, render};
-use hacluster_core::time::{Duration, Instant};
+use hacluster_core::time::Instant;
 use hacluster_net::poll::{Waiter, Wake};
 use hacluster_net::signal::{Request, Signals};
 use hacluster_net::{clock, sched};
@@ -191,8 +192,7 @@ impl Supervisor {
         waiter.add(signals, 0)?;
         waiter.add(ended, 1)?;
         waiter.add(self.asks.wake(), 2)?;
-        let begins =
-            clock::now() + Duration::from_millis(self.in_force.loaded.config.global.startup_delay_ms);
+        let begins = clock::now() + startup::delay(&self.in_force.loaded.config.global);
         self.service_manager.ready(self.in_force.loaded.config.routers.len());
         let mut begun = notify.is_ready() && self.begin(begins);
         loop {

@@ -244,7 +244,8 @@ impl Fields {
 
 fn agent(old: &Agent, new: &Agent) -> Vec<FieldChange> {
     // Written out without `..`: a new setting does not compile until it is considered here.
-    let Agent { realtime_priority, lock_memory, cpu_affinity, fast_takeover, run_dir, state_dir } = old;
+    let Agent { realtime_priority, urgency, lock_memory, cpu_affinity, fast_takeover, run_dir, state_dir } =
+        old;
     let mut fields = Fields::default();
     fields.compare(
         "realtime_priority",
@@ -252,6 +253,10 @@ fn agent(old: &Agent, new: &Agent) -> Vec<FieldChange> {
         (realtime_priority, &new.realtime_priority),
         |priority| or(priority.as_ref(), "off"),
     );
+    fields.compare("realtime_priority_max", Effect::Live, (urgency, &new.urgency), |urgency| {
+        let shown = urgency.map(|urgency| format!("{} after {} late", urgency.most, seconds(&urgency.late)));
+        or(shown.as_ref(), "off")
+    });
     fields.live("lock_memory", lock_memory, &new.lock_memory);
     fields
         .compare("cpu_affinity", Effect::Live, (cpu_affinity, &new.cpu_affinity), |cpus| format!("{cpus:?}"));
@@ -266,7 +271,7 @@ fn agent(old: &Agent, new: &Agent) -> Vec<FieldChange> {
 }
 
 fn global(old: &Global, new: &Global) -> Vec<FieldChange> {
-    let Global { router_id, mcast_group, startup_delay_ms, log_unknown_vrids } = old;
+    let Global { router_id, mcast_group, startup_delay_ms, delay_after_boot_ms, log_unknown_vrids } = old;
     let mut fields = Fields::default();
     fields.compare("router_id", Effect::Live, (router_id, &new.router_id), |id| or(id.as_ref(), "host name"));
     // Routers that use it differ in their own `mcast_group` and restart for that.
@@ -274,6 +279,8 @@ fn global(old: &Global, new: &Global) -> Vec<FieldChange> {
     fields.compare("startup_delay", Effect::Live, (startup_delay_ms, &new.startup_delay_ms), |ms| {
         seconds(&Duration::from_millis(*ms))
     });
+    let after_boot = (delay_after_boot_ms, &new.delay_after_boot_ms);
+    fields.compare("delay_after_boot", Effect::Live, after_boot, |ms| seconds(&Duration::from_millis(*ms)));
     fields.live("log_unknown_vrids", log_unknown_vrids, &new.log_unknown_vrids);
     fields.0
 }

@@ -30,7 +30,7 @@ mod track;
 
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::Findings;
-use crate::model::{Agent, Config, Global, PacketFilter, Statics};
+use crate::model::{Agent, Config, Global, PacketFilter, Statics, Urgency};
 use crate::{Loaded, source::Source};
 use read::{Layers, List};
 use std::collections::{HashMap, HashSet};
@@ -38,13 +38,22 @@ use std::path::{Path, PathBuf};
 use table::Table;
 
 /// Keys of `[agent]`.
-const AGENT_KEYS: [&str; 6] =
-    ["realtime_priority", "lock_memory", "cpu_affinity", "fast_takeover", "run_dir", "state_dir"];
+const AGENT_KEYS: [&str; 8] = [
+    "realtime_priority",
+    "realtime_priority_max",
+    "realtime_after",
+    "lock_memory",
+    "cpu_affinity",
+    "fast_takeover",
+    "run_dir",
+    "state_dir",
+];
 /// Keys of `[global]`.
-const GLOBAL_KEYS: [&str; 8] = [
+const GLOBAL_KEYS: [&str; 9] = [
     "router_id",
     "mcast_group",
     "startup_delay",
+    "delay_after_boot",
     "log_unknown_vrids",
     "keepalived_conf",
     "static_addresses",
@@ -176,6 +185,13 @@ fn agent(mut table: Table<'_>, agent: &mut Agent) {
     if let Some(priority) = table.integer("realtime_priority", 0..=99) {
         agent.realtime_priority = u8::try_from(priority).ok().filter(|priority| *priority > 0);
     }
+    let late = table.seconds("realtime_after", 10);
+    if let Some(most) = table.integer("realtime_priority_max", 0..=99) {
+        let late = late.unwrap_or(Urgency::USUAL);
+        agent.urgency = u8::try_from(most).ok().filter(|most| *most > 0).map(|most| Urgency { most, late });
+    } else if let (Some(urgency), Some(late)) = (&mut agent.urgency, late) {
+        urgency.late = late;
+    }
     table.set_bool("lock_memory", &mut agent.lock_memory);
     if let Some(cpus) = table.integers("cpu_affinity", 0..=1023) {
         agent.cpu_affinity = cpus.into_iter().filter_map(|cpu| usize::try_from(cpu).ok()).collect();
@@ -199,6 +215,9 @@ fn global(mut table: Table<'_>, global: &mut Global, statics: &mut Statics) {
     }
     if let Some(delay) = table.seconds("startup_delay", STARTUP_DELAY_MAX_SECS) {
         global.startup_delay_ms = delay.as_micros() / 1000;
+    }
+    if let Some(delay) = table.seconds("delay_after_boot", STARTUP_DELAY_MAX_SECS) {
+        global.delay_after_boot_ms = delay.as_micros() / 1000;
     }
     table.set_bool("log_unknown_vrids", &mut global.log_unknown_vrids);
     route::statics(&mut table, statics);

@@ -168,6 +168,7 @@ fn settings_of_process_and_globals() {
     let old = Config::default();
     let mut new = Config::default();
     new.agent.realtime_priority = Some(50);
+    new.agent.urgency = Some(hacluster_conf::model::Urgency { most: 20, late: Duration::from_millis(250) });
     new.agent.lock_memory = true;
     new.agent.cpu_affinity = vec![1, 2];
     new.agent.fast_takeover = false;
@@ -175,12 +176,14 @@ fn settings_of_process_and_globals() {
     new.global.router_id = Some("n1".into());
     new.global.mcast_group = Ipv4Addr::new(224, 0, 0, 99);
     new.global.startup_delay_ms = 1500;
+    new.global.delay_after_boot_ms = 60_000;
     new.global.log_unknown_vrids = true;
     new.filter.table = Some("vips".into());
     assert_eq!(
         lines(&old, &new),
         [
             "agent: realtime_priority off -> 50",
+            "agent: realtime_priority_max off -> 20 after 0.25s late",
             "agent: lock_memory false -> true",
             "agent: cpu_affinity [] -> [1, 2]",
             "agent: fast_takeover true -> false",
@@ -188,6 +191,7 @@ fn settings_of_process_and_globals() {
             "global: router_id host name -> n1",
             "global: mcast_group 224.0.0.18 -> 224.0.0.99",
             "global: startup_delay 0s -> 1.5s",
+            "global: delay_after_boot 0s -> 60s",
             "global: log_unknown_vrids false -> true",
             "global: packet_filter table default at priority -1 -> table vips at priority -1 (needs a restart of the agent)",
         ]

@@ -7,6 +7,7 @@ use super::router::Router;
 use super::schedule::Schedule;
 use super::takeover::Takeover;
 use super::tracking::Links;
+use super::urgency::Urgency;
 use super::{Notice, Queues};
 use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
@@ -72,6 +73,7 @@ pub(super) struct Engine {
     received: usize,
     /// When the last round with packets ended.
     last_received: Instant,
+    urgency: Urgency,
     pub(super) stop_by: Option<Instant>,
     pub(super) finished: bool,
 }
@@ -103,6 +105,7 @@ impl Engine {
             buffers: Some(RecvBuffers::new()),
             received: 0,
             last_received: Instant::ZERO,
+            urgency: Urgency::default(),
             stop_by: None,
             finished: false,
         })
@@ -122,6 +125,7 @@ impl Engine {
         if let Some(priority) = settings.realtime_priority {
             wishes.push(sched::set_realtime(priority));
         }
+        self.urgency = Urgency::new(settings);
         if !settings.cpu_affinity.is_empty() {
             wishes.push(sched::set_affinity(&settings.cpu_affinity));
         }
@@ -148,6 +152,9 @@ impl Engine {
                 return;
             }
         };
+        if let Some(priority) = deadline.and_then(|deadline| self.urgency.rise(deadline)) {
+            self.raise_priority(priority);
+        }
         if self.stop_by.is_some_and(|stop_by| clock::now() >= stop_by) {
             self.finished = true; // the kernel does not answer; systemd would kill us soon anyway
         }
@@ -162,6 +169,17 @@ impl Engine {
         self.flush();
         self.refresh_filters();
         self.gather();
+    }
+
+    /// Timers run late: the thread becomes more urgent.
+    fn raise_priority(&mut self, priority: u8) {
+        match sched::set_realtime(priority) {
+            Ok(()) => self.queues.events.send_or_drop(Event::now(None, What::Hurried { priority })),
+            Err(error) => {
+                self.urgency = Urgency::default(); // refused once is refused for ever
+                self.trouble(error);
+            }
+        }
     }
 
     /// See [`GATHER`]. Not when a batch was full: more is waiting already.

@@ -23,6 +23,7 @@ mod routers;
 mod schedule;
 mod takeover;
 mod tracking;
+mod urgency;
 
 pub use command::{Command, Ticket};
 pub use groups::GroupDefinition;

@@ -6,6 +6,7 @@ use hacluster_tests::harness::{Instance, Running, Skip, Suite, VIP, hold, pair};
 use std::{
     ffi::OsStr,
     fs,
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -19,6 +20,8 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("real_time_priority_refused_is_a_warning", no_real_time);
     suite.trial("log_lines_are_json_when_asked", json_log);
     suite.trial("the_password_is_never_shown", password);
+    suite.trial("log_lines_go_to_syslog_under_their_facility", syslog);
+    suite.trial("the_options_of_keepalived_are_taken", options_of_keepalived);
 }
 
 fn run<T: AsRef<OsStr>>(arguments: impl IntoIterator<Item = T>) -> Result<Output> {
@@ -218,4 +221,57 @@ fn password() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// With a `/dev` of its own, in which `log` is a socket of ours.
+fn syslog() -> Result<()> {
+    const DEV: &str = "mount --rbind /dev old && mount -t tmpfs none /dev && touch /dev/null /dev/log && \
+                       mount --bind old/null /dev/null && mount --bind log /dev/log && exec \"$@\"";
+    let directory = tempfile::tempdir()?;
+    fs::create_dir(directory.path().join("old"))?;
+    let socket = UnixDatagram::bind(directory.path().join("log"))?;
+    socket.set_nonblocking(true)?;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", DEV, "sh"]).arg(Agent::find()?.binary);
+    command.args(["-D", "-S", "3", "--config", "/no/such/keepalived.conf"]).current_dir(&directory);
+    let output = command.output().context("unshare (util-linux)")?;
+    let said = both(&output);
+    if output.status.code() != Some(2) || said.contains("unshare") || said.contains("mount") {
+        return Err(Skip(format!("a /dev of one's own ({said})")).into());
+    }
+    let mut line = [0; 4096];
+    let length = socket.recv(&mut line).context("nothing was sent to syslog")?;
+    let line = String::from_utf8_lossy(&line[..length]);
+    // local3 is 19, an error 3.
+    ensure!(line.starts_with("<155>") && line.contains("hacluster-agent["), "{line}");
+    ensure!(line.contains("/no/such/keepalived.conf") && !line.contains('\u{1b}'), "{line}");
+    ensure!(!said.contains("/no/such"), "it is said twice: {said}");
+    Ok(())
+}
+
+/// What stands in the service files of keepalived, and the checks people write for it.
+fn options_of_keepalived() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("keepalived.conf");
+    let both_nodes =
+        Instance::new(100).to_string().replace("priority 100", "@a priority 100\n    @b priority 90");
+    fs::write(&file, format!("{both_nodes}@b no_such_keyword 1\n"))?;
+    let check = |name: &str| -> Result<(Option<i32>, String)> {
+        let output = run([
+            OsStr::new("-D"),
+            "-n".as_ref(),
+            "-l".as_ref(),
+            "-t".as_ref(),
+            "-i".as_ref(),
+            name.as_ref(),
+            "-f".as_ref(),
+            file.as_ref(),
+        ])?;
+        Ok((output.status.code(), both(&output)))
+    };
+    let (status, text) = check("a")?;
+    ensure!(status == Some(0), "{status:?} {text}");
+    let (status, text) = check("b")?;
+    ensure!(status == Some(1) && text.contains("no_such_keyword"), "{status:?} {text}");
+    Ok(())
 }

@@ -86,11 +86,27 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// How the protocol thread is made more punctual when it is not (`max_auto_priority`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Urgency {
+    /// Greatest real-time priority, 1 to 99.
+    pub most: u8,
+    /// A timer served this much late raises the priority by one.
+    pub late: hacluster_core::time::Duration,
+}
+
+impl Urgency {
+    /// How late is too late unless something else is said, as with keepalived.
+    pub const USUAL: hacluster_core::time::Duration = hacluster_core::time::Duration::from_secs(1);
+}
+
 /// The process: scheduling and logging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     /// Real-time priority of the protocol thread, 1 to 99; `None` leaves the normal scheduler.
     pub realtime_priority: Option<u8>,
+    /// Raise that when timers run late; `None` leaves it as it is.
+    pub urgency: Option<Urgency>,
     /// Keep the process' memory from being swapped out.
     pub lock_memory: bool,
     /// Processors the protocol thread may use; empty for all.
@@ -108,6 +124,7 @@ impl Default for Agent {
     fn default() -> Self {
         Self {
             realtime_priority: None,
+            urgency: None,
             lock_memory: false,
             cpu_affinity: Vec::new(),
             fast_takeover: true,
@@ -126,6 +143,8 @@ pub struct Global {
     pub mcast_group: Ipv4Addr,
     /// Wait this long after start before any virtual router runs, in milliseconds.
     pub startup_delay_ms: u64,
+    /// Wait until the machine has run this long, in milliseconds.
+    pub delay_after_boot_ms: u64,
     /// Log adverts whose VRID no router here has.
     pub log_unknown_vrids: bool,
 }
@@ -136,6 +155,7 @@ impl Default for Global {
             router_id: None,
             mcast_group: Ipv4Addr::new(224, 0, 0, 18),
             startup_delay_ms: 0,
+            delay_after_boot_ms: 0,
             log_unknown_vrids: false,
         }
     }

@@ -61,3 +61,55 @@ fn an_unknown_word_is_unknown_in_every_block() {
         assert!(loaded.diagnostics.iter().any(|d| d.code == "unknown-keyword"), "{block}");
     }
 }
+
+/// What of VRRP waits: its blocks and keywords of classes S and C are in force but for these.
+const WAITING: [(&str, &str, &str); 11] = [
+    ("global_defs", "vrrp_mcast_group6", "IPv6"),
+    ("global_defs", "vrrp_check_unicast_src", "unicast"),
+    ("vrrp_instance", "check_unicast_src", "unicast"),
+    ("vrrp_instance", "unicast_src_ip", "unicast"),
+    ("vrrp_instance", "unicast_peer", "unicast"),
+    ("vrrp_instance", "use_vmac", "virtual MAC"),
+    ("vrrp_instance", "vmac_xmit_base", "virtual MAC"),
+    ("vrrp_sync_group", "track_bfd", "BFD"),
+    ("global_defs", "lvs_sync_daemon", "IPVS"),
+    ("global_defs", "lvs_flush", "IPVS"),
+    ("vrrp_instance", "lvs_sync_daemon_interface", "IPVS"),
+];
+
+/// Blocks of VRRP, and of the process.
+const VRRP_BLOCKS: [&str; 8] = [
+    "-",
+    "global_defs",
+    "vrrp_instance",
+    "vrrp_sync_group",
+    "vrrp_script",
+    "authentication",
+    "track_file",
+    "vrrp_track_process",
+];
+
+#[test]
+fn every_keyword_that_people_use_with_vrrp_is_in_force() {
+    let table = std::fs::read_to_string(root("tests/spec/keywords.tsv")).unwrap();
+    let mut rows = 0;
+    for row in table.lines().filter(|row| !row.starts_with('#')) {
+        let [block, keyword, class] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let waits = WAITING.iter().any(|(b, k, _)| (*b, *k) == (block, keyword));
+        if !["S", "C"].contains(&class)
+            || !VRRP_BLOCKS.contains(&block)
+            || keyword.starts_with("virtual_server")
+        {
+            assert!(!waits, "{row}: no such row waits");
+            continue;
+        }
+        rows += 1;
+        let loaded = load_text(around(block).replace('@', &format!("{keyword} 1")));
+        let named = |d: &&hacluster_conf::diag::Diagnostic| {
+            d.code == "not-in-force-yet" && d.message.contains(&format!("`{keyword}`"))
+        };
+        let found = loaded.diagnostics.iter().find(named);
+        assert!(found.is_none() || waits, "{row}\n{}", summary(&loaded));
+    }
+    assert!(rows > 100, "{rows} rows");
+}

@@ -266,3 +266,23 @@ fn packet_filter() {
     assert_eq!(codes(&loaded).iter().filter(|code| **code == "bad-value").count(), 2);
     assert!(codes(&loaded).contains(&"nftables-instead"), "{}", summary(&loaded));
 }
+
+#[test]
+fn how_urgent_late_timers_are() {
+    use hacluster_conf::model::Urgency;
+    let urgency = |lines: &str| {
+        let loaded = load_text(format!("global_defs {{\n{lines}\n}}\n"));
+        (loaded.config.agent.urgency, loaded.diagnostics.iter().any(|d| d.not_in_force))
+    };
+    let of = |most, late| Some(Urgency { most, late });
+    assert_eq!(urgency(""), (None, false));
+    assert_eq!(urgency("max_auto_priority 20"), (of(20, Duration::from_secs(1)), false));
+    let both = "min_auto_priority_delay 250000\nmax_auto_priority 99";
+    assert_eq!(urgency(both), (of(99, Duration::from_millis(250)), false));
+    for off in ["-1", "0"] {
+        assert_eq!(urgency(&format!("max_auto_priority {off}")), (None, false));
+    }
+    for wrong in ["max_auto_priority 100", "max_auto_priority -2", "max_auto_priority x"] {
+        assert_eq!(urgency(wrong), (None, true), "{wrong}");
+    }
+}

@@ -33,7 +33,7 @@ const PROTOCOL: &[Keyword] = &[
     now("vrrp_strict", Bool),
     now("vrrp_owner_ignore_adverts", Bool),
     now("vrrp_startup_delay", Word),
-    later(Topic::Timers, "vrrp_delay_after_boot", Seconds(0, DAY_MS)),
+    now("vrrp_delay_after_boot", Word),
     now("log_unknown_vrids", Flag),
     moot("disable_local_igmp", Flag, "the agent joins its own group only"),
     now("dynamic_interfaces", Maybe),
@@ -83,8 +83,8 @@ const PROCESSES: &str = "the agent is one process: only the settings of the VRRP
 const MISSPELT: &str = "the misspelt form of `..._rlimit_rttime`, outdated since 2020";
 
 const SCHEDULING: &[Keyword] = &[
-    later(Topic::Scheduling, "max_auto_priority", Number(-1, 99)),
-    later(Topic::Scheduling, "min_auto_priority_delay", Number(1, ANY)),
+    now("max_auto_priority", Word),
+    now("min_auto_priority_delay", Word),
     later(Topic::Scheduling, "vrrp_priority", Number(-20, 19)),
     moot("checker_priority", Number(-20, 19), PROCESSES),
     moot("bfd_priority", Number(-20, 19), PROCESSES),

@@ -5,7 +5,7 @@ use super::Places;
 use super::values::{group, number, span_of_time, switch, wrong};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::Findings;
-use crate::model::{Agent, Global, PacketFilter};
+use crate::model::{Agent, Global, PacketFilter, Urgency};
 use hacluster_core::time::Duration;
 
 /// Greatest number of announcements in a row that makes sense.
@@ -13,6 +13,8 @@ const MAX_REPEAT: u32 = 1000;
 /// keepalived's longest timer, in seconds.
 pub(super) const MAX_TIMER: u64 = 1000;
 const MAX_REFRESH: u64 = 86_400;
+/// Longest `vrrp_delay_after_boot`, in seconds.
+const MAX_AFTER_BOOT: u64 = 3_600;
 
 /// All `global_defs` blocks together; later lines win.
 #[derive(Default)]
@@ -28,6 +30,9 @@ pub(super) struct Globals<'a> {
     pub(super) strict: bool,
     pub(super) switches: Switches,
     pub(super) down_timer_adverts: Option<u8>,
+    /// `max_auto_priority` and `min_auto_priority_delay`.
+    most: Option<u8>,
+    late: Option<Duration>,
 }
 
 /// Gratuitous ARP as far as it is written.
@@ -122,6 +127,8 @@ pub(super) fn read<'a>(top: &'a [Statement], findings: &Findings) -> Globals<'a>
     for statement in blocks.filter_map(|statement| statement.block.as_ref()).flatten() {
         globals.line(statement, findings);
     }
+    let late = globals.late.unwrap_or(Urgency::USUAL);
+    globals.agent.urgency = globals.most.map(|most| Urgency { most, late });
     globals
 }
 
@@ -161,15 +168,39 @@ impl<'a> Globals<'a> {
                     self.model.startup_delay_ms = delay.as_micros() / 1000;
                 }
             }
+            "vrrp_delay_after_boot" => {
+                if let Some(delay) = span_of_time(findings, statement, MAX_AFTER_BOOT, "the line is ignored")
+                {
+                    self.model.delay_after_boot_ms = delay.as_micros() / 1000;
+                }
+            }
             "log_unknown_vrids" => self.model.log_unknown_vrids = true,
             "vrrp_rt_priority" => {
                 let priority = number(findings, statement, 1..=99, "the normal scheduler is used");
                 self.agent.realtime_priority = priority.map(|n| n as u8).or(self.agent.realtime_priority);
             }
+            "max_auto_priority" => self.urgency(statement, findings),
+            "min_auto_priority_delay" => {
+                let micros = number(findings, statement, 1..=10_000_000, "one second is used");
+                self.late = micros.map(|micros| Duration::from_micros(micros.into())).or(self.late);
+            }
             "vrrp_no_swap" => self.agent.lock_memory = true,
             "vrrp_cpu_affinity" => self.affinity(statement, findings),
             _ => {}
         }
+    }
+
+    /// -1 and 0 are both off: -1 only keeps keepalived from saying that it runs late.
+    fn urgency(&mut self, statement: &Statement, findings: &Findings) {
+        let Some(word) = statement.params().first() else { return };
+        self.most = match word.text.parse::<i64>() {
+            Ok(-1 | 0) => None,
+            Ok(most @ 1..=99) => u8::try_from(most).ok(),
+            _ => {
+                let expected = "a real-time priority from 1 to 99, or -1 or 0 for off";
+                return wrong(findings, "max_auto_priority", word, expected, "the line is ignored");
+            }
+        };
     }
 
     fn affinity(&mut self, statement: &Statement, findings: &Findings) {
