@@ -417,7 +417,11 @@ impl Supervisor {
                     self.change(id, *new);
                 }
             }
-            Change::Agent(_) | Change::Global(_) | Change::Cluster(_) => {} // read where they are needed, or at the next start
+            Change::Agent(_)
+            | Change::Global(_)
+            | Change::Cluster(_)
+            | Change::Balance(_)
+            | Change::Service { .. } => {} // read where they are needed, or at the next start
         }
     }
 
@@ -472,7 +476,9 @@ fn ending(change: &Change) -> Option<Place> {
         | Change::Add(_)
         | Change::Agent(_)
         | Change::Global(_)
-        | Change::Cluster(_) => None,
+        | Change::Cluster(_)
+        | Change::Balance(_)
+        | Change::Service { .. } => None,
     }
 }
 

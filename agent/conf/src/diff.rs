@@ -11,6 +11,7 @@
 //! its name. No line ever shows a password.
 
 mod cluster;
+mod lvs;
 mod route;
 
 use crate::diag::{Diagnostic, Severity};
@@ -52,6 +53,15 @@ pub enum Change {
     Global(FieldChange),
     /// How this node is reached, or another agent it knows.
     Cluster(FieldChange),
+    /// A setting for all virtual servers.
+    Balance(FieldChange),
+    /// A virtual server that comes, goes or differs.
+    Service {
+        /// Its name.
+        name: String,
+        /// What differs, never empty.
+        what: Vec<FieldChange>,
+    },
 }
 
 /// One setting that differs.
@@ -70,8 +80,12 @@ impl Change {
     pub fn effect(&self) -> Effect {
         match self {
             Self::Add(_) | Self::Remove(_) => Effect::Live,
-            Self::Modify { what, .. } => what.iter().map(|field| field.effect).max().unwrap_or(Effect::Live),
-            Self::Agent(field) | Self::Global(field) | Self::Cluster(field) => field.effect,
+            Self::Modify { what, .. } | Self::Service { what, .. } => {
+                what.iter().map(|field| field.effect).max().unwrap_or(Effect::Live)
+            }
+            Self::Agent(field) | Self::Global(field) | Self::Cluster(field) | Self::Balance(field) => {
+                field.effect
+            }
         }
     }
 }
@@ -103,11 +117,17 @@ impl fmt::Display for Change {
                 })
             }
             Self::Cluster(field) => write!(f, "cluster: {field}"),
+            Self::Balance(field) => write!(f, "lvs: {field}"),
+            Self::Service { name, what } => {
+                let what: Vec<String> = what.iter().map(ToString::to_string).collect();
+                write!(f, "virtual_server {name}: {}", what.join(", "))
+            }
         }
     }
 }
 
-/// The steps from `old` to `new`: process, all routers, removed, modified, added; none when equal.
+/// The steps from `old` to `new`: process, all routers, virtual servers, then routers that are removed,
+/// modified, added; none when equal.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes: Vec<Change> = agent(&old.agent, &new.agent).into_iter().map(Change::Agent).collect();
     changes.extend(global(&old.global, &new.global).into_iter().map(Change::Global));
@@ -115,6 +135,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes.extend(cluster::fields(old, new).into_iter().map(Change::Cluster));
     changes.extend(route::statics(&old.statics, &new.statics).into_iter().map(Change::Global));
     changes.extend(services(old, new).into_iter().map(Change::Global));
+    changes.extend(lvs::changes(&old.lvs, &new.lvs));
     let pairs: Vec<Option<&VirtualRouter>> =
         new.routers.iter().map(|router| predecessor(router, &old.routers, &new.routers)).collect();
     let stays = |router: &VirtualRouter| pairs.iter().flatten().any(|old| place(old) == place(router));

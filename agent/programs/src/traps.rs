@@ -7,9 +7,11 @@ use crate::resolve::{Identity, Trap, resolve_for};
 use crate::text::never_fails;
 use hacluster_conf::Loaded;
 use hacluster_conf::diag::{Diagnostic, FileId, Severity, SourceMap, Span};
+use hacluster_conf::model::lvs::{Check, CheckKind};
 use hacluster_conf::model::track::Probe;
 use hacluster_conf::model::{Command, Config, Notify, ScriptUser};
 use nix::unistd::{Gid, Uid};
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
@@ -82,24 +84,49 @@ fn programs(config: &Config) -> Vec<Program<'_>> {
             all.push((command, tracker.id.to_string()));
         }
     }
+    let servers = || config.lvs.services.iter().flat_map(|service| &service.servers);
+    for server in servers() {
+        let of = |check: &'_ Check| format!("{} of {}", check.kind.keyword(), server.to);
+        all.extend(server.checks.iter().filter_map(|check| match &check.kind {
+            CheckKind::Misc { command, .. } => Some((command, of(check))),
+            _ => None,
+        }));
+    }
     let checks = all.len();
     let routers = config.routers.iter().map(|router| (&router.name, &router.notify));
     let groups = config.groups.iter().map(|group| (&group.name, &group.notify));
     for (name, notify) in routers.chain(groups) {
         all.extend(notifications(notify).map(|(word, command)| (command, format!("{word} of {name}"))));
     }
+    for server in servers() {
+        let told = [("notify_up", &server.notify_up), ("notify_down", &server.notify_down)];
+        all.extend(
+            told.into_iter()
+                .filter_map(|(word, set)| Some((set.as_ref()?, format!("{word} of {}", server.to)))),
+        );
+    }
+    for service in &config.lvs.services {
+        let told = [("quorum_up", &service.quorum_up), ("quorum_down", &service.quorum_down)];
+        let name = &service.name;
+        all.extend(
+            told.into_iter().filter_map(|(word, set)| Some((set.as_ref()?, format!("{word} of {name}")))),
+        );
+    }
     let scripts = &config.scripts;
     let once = [("startup_script", &scripts.startup), ("shutdown_script", &scripts.shutdown)];
     all.extend(once.into_iter().filter_map(|(word, set)| Some((&set.as_ref()?.0, word.to_owned()))));
-    let fifos = [("notify_fifo_script", &config.fifos.all), ("vrrp_notify_fifo_script", &config.fifos.vrrp)];
+    let fifos = [
+        ("notify_fifo_script", &config.fifos.all),
+        ("vrrp_notify_fifo_script", &config.fifos.vrrp),
+        ("lvs_notify_fifo_script", &config.lvs.fifo),
+    ];
     let readers = fifos.into_iter().filter_map(|(word, fifo)| Some((fifo.as_ref()?.script.as_ref()?, word)));
     all.extend(readers.map(|(command, word)| (command, word.to_owned())));
     let mut programs: Vec<Program<'_>> = Vec::new();
+    let mut known: HashMap<(&str, Option<&ScriptUser>), usize> = HashMap::new();
     for (at, (command, user)) in all.into_iter().enumerate() {
-        let key = |command: &Command| -> (String, Option<ScriptUser>) {
-            (command.program().to_owned(), command.user.clone())
-        };
-        match programs.iter_mut().find(|known| key(known.command) == key(command)) {
+        let place = *known.entry((command.program(), command.user.as_ref())).or_insert(programs.len());
+        match programs.get_mut(place) {
             Some(known) => known.users.push(user),
             None => programs.push(Program { command, users: vec![user], is_check: at < checks }),
         }

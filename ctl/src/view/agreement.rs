@@ -1,9 +1,14 @@
-//! What all nodes of a virtual router must agree on, compared between two configurations: interval,
-//! authentication, group, addresses. Priorities and interfaces differ as they should.
+//! What all nodes must agree on, compared between two configurations: of a virtual router interval,
+//! authentication, group and addresses; priorities and interfaces differ as they should. Virtual servers
+//! must be equal: only the address moves between directors, so a difference shows after a failover.
 
+use hacluster_conf::diff::{Change, diff};
 use hacluster_conf::model::{Authentication, Config, VirtualRouter};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+
+/// What each director does in its own way.
+const OWN: [&str; 3] = ["quorum_up", "quorum_down", "mail"];
 
 /// One of two configurations.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +29,34 @@ pub(crate) fn compare(one: &Party<'_>, other: &Party<'_>) -> Vec<String> {
         }
     }
     found.extend(left.into_iter().map(|router| only_on(router, other.name)));
+    found.extend(services(one, other));
     found
 }
 
 fn only_on(router: &VirtualRouter, name: &str) -> String {
     format!("{} (VRID {}): only on {name}", router.name, router.vrid)
+}
+
+/// The changes from one to the other, as a reload would tell them; the connection of the sync daemon and
+/// what is run belong to the node.
+fn services(one: &Party<'_>, other: &Party<'_>) -> Vec<String> {
+    let (from, to) = (one.name, other.name);
+    let line = |change: Change| match change {
+        Change::Service { name, what } => {
+            let only = |word| what.iter().any(|field| field.field == word);
+            if only("added") {
+                return Some(format!("virtual_server {name}: only on {to}"));
+            } else if only("removed") {
+                return Some(format!("virtual_server {name}: only on {from}"));
+            }
+            let what = what.iter().filter(|field| !OWN.contains(&field.field));
+            let what: Vec<String> = what.map(ToString::to_string).collect();
+            (!what.is_empty()).then(|| format!("virtual_server {name}, {from} -> {to}: {}", what.join(", ")))
+        }
+        _ => None,
+    };
+    let balanced = |party: &Party<'_>| Config { lvs: party.config.lvs.clone(), ..Config::default() };
+    diff(&balanced(one), &balanced(other)).into_iter().filter_map(line).collect()
 }
 
 /// Which of `others` is the same virtual router: by VRID; of several, by addresses, then by name.
@@ -83,6 +111,23 @@ mod tests {
             "vrrp_instance {name} {{\n interface eth0\n virtual_router_id {vrid}\n priority {priority}\n {rest}\n \
              virtual_ipaddress {{\n{addresses}\n}}\n}}\n"
         )
+    }
+
+    #[test]
+    fn directors_balance_alike() {
+        let director = |weight: u8, rest: &str| {
+            config(&format!(
+                "virtual_server 192.0.2.1 80 {{\n lb_algo wrr\n real_server 192.0.2.8 80 {{\n weight 1\n TCP_CHECK {{\n}}\n}}\n \
+                 real_server 192.0.2.9 80 {{\n weight {weight}\n TCP_CHECK {{\n}}\n}}\n}}\n{rest}"
+            ))
+        };
+        let (one, other) = (director(2, ""), director(1, "virtual_server fwmark 3 {\n}\n"));
+        let found = compare(&Party { name: "a", config: &one }, &Party { name: "b", config: &other });
+        let expected = [
+            "virtual_server 192.0.2.1 80, a -> b: real_server 192.0.2.9 80 weight 2 -> 1",
+            "virtual_server fwmark 3: only on b",
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -214,6 +214,26 @@ pub enum Forwarding {
     Tunnel(Tunnel),
 }
 
+impl fmt::Display for Forwarding {
+    /// As written in keepalived.conf.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with = |checksum: &TunnelChecksum| match checksum {
+            TunnelChecksum::None => "",
+            TunnelChecksum::Full => " csum",
+            TunnelChecksum::Remote => " remcsum",
+        };
+        match self {
+            Self::Masquerade => f.write_str("NAT"),
+            Self::DirectRouting => f.write_str("DR"),
+            Self::Tunnel(Tunnel::Ipip) => f.write_str("TUN"),
+            Self::Tunnel(Tunnel::Gue { port, checksum }) => {
+                write!(f, "TUN type gue port {port}{}", with(checksum))
+            }
+            Self::Tunnel(Tunnel::Gre { checksum }) => write!(f, "TUN type gre{}", with(checksum)),
+        }
+    }
+}
+
 /// What a tunnelled packet is packed into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Tunnel {
@@ -244,6 +264,11 @@ pub enum TunnelChecksum {
     Full,
     /// Remote checksum offload (`remcsum`), GUE only.
     Remote,
+}
+
+/// Address and port as they are written: `10.0.0.2 80`, or the address alone without a port.
+pub fn written(to: &SocketAddr) -> String {
+    if to.port() == 0 { to.ip().to_string() } else { format!("{} {}", to.ip(), to.port()) }
 }
 
 /// Who answers while the quorum is lost.

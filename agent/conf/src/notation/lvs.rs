@@ -23,6 +23,8 @@ pub(crate) const DNS_RECORDS: [(&str, DnsRecord); 7] = [
 ];
 /// Addresses and marks that one group may have: the kernel gets a service for each.
 pub(crate) const GROUP_MAX: usize = 4096;
+/// Of all groups together.
+pub(crate) const GROUPS_MAX: usize = 65_536;
 /// Longest persistence, in seconds, as the kernel has it.
 pub(crate) const PERSISTENCE_MAX_SECS: u32 = 31 * 86_400;
 /// Persistence when no time is written, in seconds.

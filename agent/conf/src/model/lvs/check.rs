@@ -91,6 +91,23 @@ pub enum CheckKind {
     },
 }
 
+impl CheckKind {
+    /// The word of keepalived.conf for it.
+    pub fn keyword(&self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP_CHECK",
+            Self::Http(check) if check.tls => "SSL_GET",
+            Self::Http(_) => "HTTP_GET",
+            Self::Smtp { .. } => "SMTP_CHECK",
+            Self::Dns { .. } => "DNS_CHECK",
+            Self::Udp(_) => "UDP_CHECK",
+            Self::Ping => "PING_CHECK",
+            Self::Misc { .. } => "MISC_CHECK",
+            Self::File { .. } => "FILE_CHECK",
+        }
+    }
+}
+
 /// What is asked over HTTP, and what is expected.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpCheck {
@@ -156,6 +173,8 @@ pub struct Pattern {
 impl Pattern {
     /// Bytes that a compiled pattern may take: what needs more is refused.
     const COMPILED_MAX: usize = 1 << 20;
+    /// Longest reason, in characters.
+    const WHY_MAX: usize = 120;
 
     /// The pattern, ready to be matched against bytes; its time is linear in them.
     ///
@@ -175,7 +194,8 @@ impl Pattern {
         // By bytes, as keepalived does; some patterns need to know letters.
         build(false).or_else(|_| build(true)).map_err(|error| {
             let error = error.to_string();
-            error.lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned()
+            let last = error.lines().next_back().unwrap_or_default();
+            last.trim_start_matches("error: ").chars().take(Self::WHY_MAX).collect()
         })
     }
 }

@@ -3,7 +3,7 @@
 //! Linear in the number of frontends and real servers.
 
 use super::super::VirtualRouter;
-use super::super::lvs::{Forwarding, Frontend, VirtualServer};
+use super::super::lvs::{Forwarding, Frontend, VirtualServer, written};
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::show;
 use std::collections::{HashMap, HashSet};
@@ -106,9 +106,7 @@ fn duplicates(services: &mut [VirtualServer], report: &mut impl FnMut(usize, Abo
         let Some((frontend, owner)) = first else { continue };
         any = true;
         let left = service.frontends.len();
-        let message = if owner == name && left == 0 {
-            format!("virtual server `{}` is written twice", show(&name))
-        } else if owner == name {
+        let message = if owner == name {
             format!("{frontend} stands twice in virtual server `{}`", show(&name))
         } else {
             format!("{frontend} of virtual server `{}` belongs to `{}` already", show(&name), show(&owner))
@@ -162,10 +160,10 @@ fn quorum(service: &VirtualServer, say: &mut impl FnMut(About, Diagnostic)) {
             None => "the kernel refuses every connection to it",
         };
         say(About::Service, warn("no-server", message, note));
-    } else if quorum > sum {
+    } else if quorum > sum && sum > 0 {
         let message = format!("the quorum of {quorum} is never reached: all weights together are {sum}");
         say(About::Quorum, warn("unreachable-quorum", message, "the service never counts as up"));
-    } else if quorum + hysteresis > sum {
+    } else if quorum + hysteresis > sum && sum > 0 {
         let message = format!(
             "a lost quorum is never regained: quorum and hysteresis are {}, all weights {sum}",
             quorum + hysteresis
@@ -207,7 +205,9 @@ fn servers(service: &VirtualServer, hosts: &Hosts<'_>, say: &mut impl FnMut(Abou
         })
         .collect();
     let all = || service.servers.iter().enumerate();
-    let moved = |to: SocketAddr| to.port() > 0 && !ports.is_empty() && !ports.contains(&to.port());
+    let moved = |to: SocketAddr| {
+        to.port() > 0 && !ports.is_empty() && !ports.contains(&0) && !ports.contains(&to.port())
+    };
     let rewritten = |forwarding| forwarding == Forwarding::Masquerade;
     if let Some((at, server)) = all().find(|(_, server)| !rewritten(server.forwarding) && moved(server.to)) {
         let port = ports.iter().min().copied().unwrap_or_default();
@@ -232,7 +232,8 @@ fn servers(service: &VirtualServer, hosts: &Hosts<'_>, say: &mut impl FnMut(Abou
     }
     let unchecked = all().find(|(_, server)| server.checks.is_empty());
     if let Some((at, server)) = unchecked {
-        let message = format!("nobody looks at real server {}: it counts as good for ever", server.to);
+        let message =
+            format!("nobody looks at real server {}: it counts as good for ever", written(&server.to));
         say(About::Server(at), hint("no-check", message, "write a check, such as `TCP_CHECK { }`"));
     }
 }

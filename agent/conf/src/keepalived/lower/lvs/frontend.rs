@@ -5,7 +5,7 @@ use super::super::values::wrong;
 use super::{address, error, extra, lines, port_of};
 use crate::findings::{Findings, show};
 use crate::model::lvs::{Frontend, Protocol};
-use crate::notation::lvs::{GROUP_MAX, addresses};
+use crate::notation::lvs::{GROUP_MAX, GROUPS_MAX, addresses};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,6 +27,7 @@ pub(super) struct Group<'a> {
 /// All groups by name. Of several with one name the first counts.
 pub(super) fn groups<'a>(top: &'a [Statement], findings: &Findings) -> HashMap<&'a str, Group<'a>> {
     let mut groups: HashMap<&str, Group<'_>> = HashMap::new();
+    let mut all = 0;
     for statement in top.iter().filter(|statement| statement.keyword() == "virtual_server_group") {
         let Some(name) = statement.params().first() else {
             let label = "write `virtual_server_group NAME {`";
@@ -40,6 +41,12 @@ pub(super) fn groups<'a>(top: &'a [Statement], findings: &Findings) -> HashMap<&
         }
         extra(statement.params().get(1..).unwrap_or_default(), findings);
         let matches = members(statement, findings);
+        all += matches.len();
+        if all > GROUPS_MAX {
+            let message = format!("all groups together have more than {GROUPS_MAX} addresses and marks");
+            error(findings, "too-many-addresses", &message, name, "this one and all after it are left out");
+            break;
+        }
         groups.insert(&name.text, Group { name, matches });
     }
     groups
@@ -124,7 +131,8 @@ pub(super) fn named(
                     Some(group) => format!("group `{}` names no address: it {not}", show(&group.name.text)),
                     None => format!("no `virtual_server_group` defines `{}`: it {not}", show(&name.text)),
                 };
-                let known: Vec<&str> = groups.keys().copied().take(200).collect();
+                let known = groups.keys().filter(|known| **known != name.text);
+                let known: Vec<&str> = known.copied().take(200).collect();
                 let near = findings.suggest(&name.text, &known);
                 let label = near.map_or(String::new(), |near| format!("did you mean `{near}`?"));
                 error(findings, "undefined-reference", &message, name, &label);

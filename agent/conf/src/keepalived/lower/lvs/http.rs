@@ -204,9 +204,14 @@ impl<'a> Draft<'a> {
         match pattern.compile() {
             Ok(_) => Some(pattern),
             Err(why) => {
-                let message = format!("`{}` is no pattern: {}", show(&word.text), show(&why));
-                let label = "the body is not searched; look-around and backreferences of PCRE take unbounded \
-                             time, so they are not there: write two urls, or `regex_no_match`";
+                let message = format!("`{}` is no pattern: {why}", show(&word.text));
+                let of_pcre = why.contains("look-around") || why.contains("backreference");
+                let label = match of_pcre {
+                    true => {
+                        "PCRE alone has these: write two urls, or `regex_no_match`; the body is not searched"
+                    }
+                    false => "the body is not searched",
+                };
                 error(findings, "bad-pattern", &message, word, label);
                 None
             }

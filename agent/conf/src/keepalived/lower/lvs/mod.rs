@@ -26,7 +26,7 @@ use crate::findings::{Findings, show};
 use crate::model::lvs::VirtualServer;
 use crate::model::validate::lvs::{self as rules, About};
 use crate::model::{Config, Tracker};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// What all blocks share.
@@ -73,9 +73,22 @@ pub(super) fn read(
         log_all_failures: process.log_all_failures,
         mails: process.alert.or(alert),
     };
+    // At once: two thousand that share a group must not all be kept.
+    let mut names = HashSet::new();
     let written = top.iter().filter(|statement| statement.keyword() == "virtual_server");
-    let (mut services, places): (Vec<VirtualServer>, Vec<Place<'_>>) =
-        written.filter_map(|statement| service::read(statement, &context)).unzip();
+    let (mut services, places): (Vec<VirtualServer>, Vec<Place<'_>>) = written
+        .filter_map(|statement| service::read(statement, &context))
+        .filter(|(service, place)| {
+            let first = names.insert(service.name.clone());
+            if !first {
+                let message = format!("virtual server `{}` is written twice", show(&service.name));
+                let found = Diagnostic::new(Severity::Error, "duplicate-service", message).at(place.name);
+                findings
+                    .push(found.note("the first one counts: this one, with its real servers, is left out"));
+            }
+            first
+        })
+        .unzip();
     rules::settle(&mut services, &config.routers, &source.own_addresses(), |at, about, mut finding| {
         finding.span = Some(places[at].of(about).clone());
         findings.push(finding);

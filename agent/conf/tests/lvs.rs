@@ -1,0 +1,142 @@
+//! Virtual servers: what a reload tells, and texts that are meant to hurt.
+
+#![allow(clippy::unwrap_used)] // a helper fails its test that way
+
+use hacluster_conf::diag::Severity;
+use hacluster_conf::diff::diff;
+use hacluster_conf::source::Memory;
+use hacluster_conf::{Loaded, load_keepalived};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::Path;
+
+fn load(text: &str) -> Loaded {
+    load_keepalived(Path::new("/k.conf"), &Memory::new("/k.conf", text).with_host("nodea"))
+}
+
+/// One service with two servers; `service`, `first` and `checks` stand in their blocks.
+fn pair(service: &str, first: &str, check: &str) -> String {
+    format!(
+        "virtual_server 192.0.2.1 80 {{\n lb_algo wrr\n {service}\n real_server 198.51.100.1 80 {{\n {first}\n TCP_CHECK {{\n \
+         {check}\n}}\n}}\n real_server 198.51.100.2 80 {{\n TCP_CHECK {{\n {check}\n}}\n}}\n}}\n"
+    )
+}
+
+fn told(old: &str, new: &str) -> Vec<String> {
+    let config = |text| load(text).config;
+    diff(&config(old), &config(new)).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_reload_tells_what_it_changes() {
+    let base = pair("", "", "");
+    assert_eq!(told(&base, &base), [""; 0]);
+    let head = "virtual_server 192.0.2.1 80: ";
+    for (service, first, check, expected) in [
+        ("", "weight 2", "", "real_server 198.51.100.1 80 weight 1 -> 2"),
+        ("", "", "retry 3", "every real_server retry 1 -> 3"),
+        (
+            "",
+            "delay_loop 3",
+            "",
+            "real_server 198.51.100.1 80 delay_loop 60s -> 3s, real_server 198.51.100.1 80 warmup 60s -> 3s",
+        ),
+        ("lb_algo rr", "", "", "scheduler wrr -> rr"),
+        ("lb_kind DR", "", "", "forwarding NAT -> DR, every real_server forwarding NAT -> DR"),
+        ("quorum 2", "", "", "quorum 1 -> 2"),
+        ("persistence_timeout 50", "", "", "persistence off -> 50s /32"),
+        ("sorry_server 198.51.100.9 80", "", "", "sorry_server none -> 198.51.100.9 80 NAT"),
+        ("quorum_up /bin/up", "", "", "quorum_up changed"),
+        ("real_server 198.51.100.3 80 {\n}", "", "", "real_server +198.51.100.3 80 (weight 1)"),
+        ("", "PING_CHECK {\n}", "", "real_server 198.51.100.1 80 checks TCP_CHECK -> PING_CHECK TCP_CHECK"),
+        (
+            "",
+            "",
+            "connect_port 81",
+            "real_server 198.51.100.1 80 check_to 198.51.100.1 80 -> 198.51.100.1 81, real_server 198.51.100.2 80 check_to 198.51.100.2 80 -> 198.51.100.2 81",
+        ),
+    ] {
+        assert_eq!(told(&base, &pair(service, first, check)), [format!("{head}{expected}")]);
+    }
+    let both = format!("{base}virtual_server fwmark 3 {{\n}}\n");
+    assert_eq!(told(&base, &both), ["virtual_server fwmark 3: added (wlc, NAT, 0 real servers)"]);
+    assert_eq!(told(&both, &base), ["virtual_server fwmark 3: removed (wlc, NAT, 0 real servers)"]);
+    let global = format!("global_defs {{\n lvs_flush\n lvs_timeouts tcp 60\n}}\n{base}");
+    assert_eq!(told(&base, &global), ["lvs: timeout.tcp the kernel's -> 60s", "lvs: flush false -> true"]);
+}
+
+#[test]
+fn an_own_address_among_the_servers_is_told() {
+    let own: IpAddr = "198.51.100.2".parse().unwrap();
+    let memory = Memory::new("/k.conf", pair("lb_kind DR", "", "")).with_own_address(own);
+    let loaded = load_keepalived(Path::new("/k.conf"), &memory);
+    let found = loaded.diagnostics.iter().find(|found| found.code == "director-is-server").unwrap();
+    assert!(found.message.contains("198.51.100.2 is an address of this node"), "{}", found.message);
+}
+
+#[test]
+fn five_thousand_services_load_and_compare() {
+    let text = |weight: u32| {
+        let mut text = String::new();
+        for at in 0..5_000u32 {
+            let (high, low) = (at / 250, at % 250 + 1);
+            write!(text, "virtual_server 10.0.{high}.{low} 80 {{\n lb_algo wrr\n").unwrap();
+            for server in 1..=5 {
+                let weight = if (at, server) == (4_999, 5) { weight } else { 1 };
+                write!(
+                    text,
+                    " real_server 10.1.{high}.{low} {server} {{\n weight {weight}\n HTTP_GET {{\n url {{\n path /\n}}\n}}\n}}\n"
+                )
+                .unwrap();
+            }
+            text.push_str("}\n");
+        }
+        text
+    };
+    let (old, new) = (load(&text(1)), load(&text(7)));
+    assert_eq!(old.config.lvs.services.len(), 5_000);
+    let changes = diff(&old.config, &new.config);
+    let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(changes, ["virtual_server 10.0.19.250 80: real_server 10.1.19.250 5 weight 1 -> 7"]);
+}
+
+#[test]
+fn groups_do_not_explode() {
+    let mut text = String::from("virtual_server_group g {\n 10.0.0.0/20 80\n}\n");
+    for _ in 0..2_000 {
+        text.push_str("virtual_server group g {\n protocol UDP\n}\n");
+    }
+    let loaded = load(&text);
+    let [service] = &loaded.config.lvs.services[..] else { panic!("{}", loaded.config.lvs.services.len()) };
+    assert_eq!((service.name.as_str(), service.frontends.len()), ("group g UDP", 4_096));
+    assert!(loaded.diagnostics.iter().any(|found| found.code == "duplicate-service"));
+    let mut text = String::new();
+    for at in 0..10_000 {
+        write!(text, "virtual_server_group g{at} {{\n 2001:db8:{at:x}::/116 80\n}}\n").unwrap();
+    }
+    let loaded = load(&text);
+    let found = loaded.diagnostics.iter().filter(|found| found.code == "too-many-addresses");
+    assert_eq!(found.count(), 1);
+}
+
+#[test]
+fn hostile_values_are_refused_and_the_rest_runs() {
+    let long = "9".repeat(2_000);
+    for line in [
+        format!("HTTP_GET {{\n url {{\n path /\n digest {long}\n}}\n}}"),
+        format!("HTTP_GET {{\n url {{\n path /\n regex \"{}\"\n}}\n}}", "(".repeat(900)),
+        "HTTP_GET {\n url {\n path /\n regex \"((a{1000}){1000}){1000}\"\n}\n}".to_owned(),
+        format!("UDP_CHECK {{\n payload {}\n}}", "g".repeat(900)),
+        format!("DNS_CHECK {{\n name {}\n}}", "a.".repeat(400)),
+        format!("weight {long}"),
+        format!("uthreshold -{long}"),
+        format!("delay_loop {long}"),
+        "notify_up \"\"".to_owned(),
+    ] {
+        let loaded = load(&pair("", &line, ""));
+        let shown: String = line.chars().take(60).collect();
+        assert!(loaded.diagnostics.iter().any(|found| found.severity == Severity::Error), "{shown}");
+        assert!(loaded.diagnostics.iter().all(|found| found.message.len() < 400), "{shown}");
+        assert_eq!(loaded.config.lvs.services[0].servers.len(), 2, "{shown}");
+    }
+}
