@@ -1,6 +1,7 @@
 //! A sync group is moved by moving one of its members: the protocol thread takes the others along.
 
-use super::Ours;
+use super::plan::lead_priority;
+use super::{Cluster, Ours, Place};
 use hacluster_proto::v1;
 use std::collections::BTreeSet;
 
@@ -18,6 +19,27 @@ pub(super) fn went_along(ours: &Ours, answer: &v1::Move) -> v1::Move {
     let (name, group) = (&ours.now.name, &ours.now.sync_group);
     let text = format!("{name} goes with {} (sync group {group}): {}", answer.router, answer.text);
     v1::Move { router: name.clone(), text, ..answer.clone() }
+}
+
+impl Cluster {
+    /// The other members of its sync group.
+    pub(super) fn companions(&self, ours: &Ours) -> Vec<Ours> {
+        if ours.now.sync_group.is_empty() {
+            return Vec::new();
+        }
+        let mut all = self.all();
+        all.retain(|other| other.now.sync_group == ours.now.sync_group && other.place != ours.place);
+        all
+    }
+
+    /// What the others of its group lead with when `ours` is told to lead: as much as their masters say,
+    /// so that nobody takes part of the group back. The protocol thread concludes the same; here it is
+    /// kept over a restart.
+    pub(super) fn leads_along(&self, ours: &Ours) -> Vec<(Place, u8)> {
+        let leads = self.companions(ours).into_iter().filter(|other| other.now.master_priority > 0);
+        let enough = |now: &v1::VirtualRouter| lead_priority([now.master_priority, now.priority_effective]);
+        leads.filter_map(|other| Some((other.place, u8::try_from(enough(&other.now)).ok()?))).collect()
+    }
 }
 
 /// What moves with `router`, for people.

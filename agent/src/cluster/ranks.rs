@@ -17,7 +17,7 @@ use super::judge::owns;
 use super::known::key_of;
 use super::moves::{After, Wish};
 use super::plan::PeerView;
-use super::{Cluster, Ours, Place, lock};
+use super::{Cluster, Ours, Peer, Place, lock};
 use crate::chronicle::Change;
 use crate::story::{Step, Trail};
 use hacluster_core::vrid::Vrid;
@@ -122,7 +122,9 @@ impl Cluster {
     fn know_helped(&self, rung: &[Ours]) {
         let mut changed = false;
         for ours in rung {
-            let known = self.any_peer(ours, could_follow);
+            let could = |view: &PeerView| view.router.as_ref().is_some_and(|it| could_follow(&ours.now, it));
+            let rules = ours.now.state() == v1::State::Master;
+            let known = rules && self.peer_views(ours).iter().any(could);
             let mut helped = lock(&self.0.helped);
             changed |= if known { helped.insert(ours.place.clone()) } else { helped.remove(&ours.place) };
         }
@@ -132,24 +134,25 @@ impl Cluster {
     }
 
     fn is_outranked(&self, ours: &Ours) -> bool {
-        self.any_peer(ours, outranks)
+        self.peers().iter().any(|peer| self.is_outranked_by(ours, peer))
     }
 
-    /// Whether the side of a connected peer is so, as ours is.
-    fn any_peer(&self, ours: &Ours, is_so: fn(&v1::VirtualRouter, &v1::VirtualRouter) -> bool) -> bool {
-        let so = |view: &PeerView| view.router.as_ref().is_some_and(|theirs| is_so(&ours.now, theirs));
-        ours.now.state() == v1::State::Master && self.peer_views(ours).iter().any(so)
+    /// Whether the peer would take `ours`: by itself, or with all of its sync group.
+    fn is_outranked_by(&self, ours: &Ours, peer: &Peer) -> bool {
+        let outranks = |ours: &Ours| {
+            let theirs = peer.router(&key_of(&ours.now));
+            theirs.is_some_and(|theirs| outranks(&ours.now, &theirs))
+        };
+        let alone = || peer.router(&key_of(&ours.now)).is_some_and(|theirs| theirs.sync_group.is_empty());
+        outranks(ours) && (alone() || self.companions(ours).iter().all(outranks))
     }
 
     /// What was told may be old: every candidate is asked again.
     async fn give_to_the_better(self, ours: Ours) {
-        let key = key_of(&ours.now);
-        let better = |peer: &str| self.peer(peer).and_then(|peer| peer.router(&key));
+        let better = |peer: &str| self.peer(peer).is_some_and(|peer| self.is_outranked_by(&ours, &peer));
         let mut candidates = self.consider(&ours, None).await;
-        candidates.retain(|candidate| {
-            candidate.priority > ours.now.priority_effective
-                && better(&candidate.node).is_some_and(|theirs| outranks(&ours.now, &theirs))
-        });
+        candidates
+            .retain(|candidate| candidate.priority > ours.now.priority_effective && better(&candidate.node));
         if candidates.is_empty() {
             return;
         }

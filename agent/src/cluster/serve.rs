@@ -133,16 +133,23 @@ impl Cluster {
         wish: &Wish,
     ) -> Result<(Instant, Instant), NoAnswer> {
         let lead = u8::try_from(lead).ok().filter(|lead| (1..=254).contains(lead));
-        let kept = lead.map(|priority| Lead {
+        let kept = |priority| Lead {
             priority,
             from_node: from_node.to_owned(),
             by: wish.by.clone(),
             reason: wish.reason.clone(),
             since: SystemTime::now(),
             boot: this_boot(),
-        });
-        if kept.is_some() {
-            self.alter(|all| all.set_lead(&ours.place, kept)).await;
+        };
+        if let Some(priority) = lead {
+            let mut leads = self.leads_along(ours);
+            leads.push((ours.place.clone(), priority));
+            self.alter(|all| {
+                for (place, priority) in leads {
+                    all.set_lead(&place, Some(kept(priority)));
+                }
+            })
+            .await;
         }
         let (place, trail) = (ours.place.clone(), wish.trail);
         let lead = lead.and_then(Priority::configured);
@@ -165,7 +172,16 @@ impl Cluster {
 
     /// Ends our lead, if there is one.
     pub(super) async fn step_back(&self, ours: &Ours) -> bool {
-        let had = self.alter(|kept| kept.set_lead(&ours.place, None)).await.is_some();
+        let along = self.companions(ours);
+        let had = self
+            .alter(|kept| {
+                for companion in &along {
+                    kept.set_lead(&companion.place, None);
+                }
+                kept.set_lead(&ours.place, None)
+            })
+            .await
+            .is_some();
         let place = ours.place.clone();
         // A router that runs no more leads no more.
         let _ = self.ask(ORDER_MAX, |ticket| Command::Lead { place, lead: None, ticket }).await;

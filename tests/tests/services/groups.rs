@@ -28,6 +28,8 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("keepalived_with_the_same_group_takes_both_and_gives_both_back", keepalived);
     suite.trial("an_agent_takes_both_from_keepalived_that_lost_a_link", from_keepalived);
     suite.trial("a_failover_of_one_moves_both_without_a_gap", failover);
+    suite.trial("all_members_lead_as_before_when_the_agent_is_back", leads_survive);
+    suite.trial("a_group_of_which_a_peer_outranks_one_member_stays", outranked_in_part);
     suite.trial("a_drain_and_a_stop_hand_the_group_over", drain);
 }
 
@@ -229,6 +231,46 @@ fn failover() -> Result<()> {
             vigil.never_without()?;
         }
         cluster.ready()
+    })
+}
+
+/// The one that leads crashes and adopts its addresses: no member must be less than it was, lest a third
+/// node takes the group apart.
+fn leads_survive() -> Result<()> {
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let pair = cluster.pair_of(config(100), config(98))?;
+        cluster.ctl(&["failover", "VI_52", "--yes"])?.well()?;
+        hold_both(pair.right.host)?;
+        free_both(pair.left.host)?;
+        let (lan, side) = (Wire::tap(lab, LAN)?, Wire::tap(lab, SIDE)?);
+        pair.right.kill()?;
+        let killed = Instant::now();
+        let _again = cluster.start("right", config(98))?;
+        let said = [lan.advert("right", 51, killed, |_| true)?, side.advert("right", 52, killed, |_| true)?];
+        let said = said.map(|seen| seen.packet.priority);
+        ensure!(said == [100, 100], "it came back with {said:?}");
+        // And it ends for all.
+        cluster.ctl(&["failback", "VI_52", "--yes"])?.well()?;
+        hold_both(pair.left.host)?;
+        cluster.shows("no lead", |status| !status.contains(r#""lead":{"#))
+    })
+}
+
+/// By plain VRRP it would not move either: on the other network the peer is the lower one.
+fn outranked_in_part() -> Result<()> {
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let of = |priorities| format!("{GROUP}{}", instances(priorities));
+        let pair = cluster.pair_of(of([100, 100]), of([98, 50]))?;
+        hold_both(pair.left.host)?;
+        let (lan, before) = (Wire::tap(lab, LAN)?, pair.left.transitions().len());
+        let lowered = Instant::now();
+        pair.left.reload(of([80, 100]))?;
+        lan.advert("left", 51, lowered, |advert| advert.priority == 80)?;
+        lan.count("left", 51, lowered, 5)?;
+        ensure!(pair.left.transitions().len() == before, "{:#?}", pair.left.transitions());
+        hold_both(pair.left.host)
     })
 }
 

@@ -6,10 +6,12 @@
 //! | [`scripts`] | faults and their end; scripts that hang, flood, change, lose their runner |
 //! | [`probes`] | processes, TCP and HTTP |
 //! | [`groups`] | sync groups: a pair of hosts on two networks |
+//! | [`dual_nic`] | the pair with a network on either side, with and without a sync group |
 //! | [`upsets`] | garbage, interfaces that come back, reloads |
 //!
 //! Needs the right to make network namespaces, and nginx for one trial; skipped by name without.
 
+mod dual_nic;
 mod groups;
 mod probes;
 mod scripts;
@@ -28,6 +30,7 @@ fn main() {
     scripts::trials(&mut suite);
     probes::trials(&mut suite);
     groups::trials(&mut suite);
+    dual_nic::trials(&mut suite);
     upsets::trials(&mut suite);
     suite.run_at_once(AT_ONCE)
 }
