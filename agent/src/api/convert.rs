@@ -6,6 +6,7 @@ use crate::event::Level;
 use crate::event::explain;
 use crate::fact::{GroupNow, Standing};
 use crate::in_force::{InForce, OnDisk};
+use crate::notify::LastHook;
 use crate::story::Trail;
 use crate::tally::Tally;
 use crate::watch::View;
@@ -59,6 +60,17 @@ pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
         routes: routes(view),
         sync_group: view.group.as_ref().map(|group| group.name.to_string()).unwrap_or_default(),
         group: view.group.as_deref().map(sync_group),
+        last_hook: view.notified.as_deref().map(hook_run),
+    }
+}
+
+fn hook_run(of: &LastHook) -> v1::HookRun {
+    v1::HookRun {
+        hook: of.hook.to_owned(),
+        state: of.state.clone(),
+        at: Some(of.at.into()),
+        success: of.success,
+        text: of.text.clone(),
     }
 }
 
@@ -140,6 +152,10 @@ pub(super) fn tracker(of: &View) -> v1::Tracker {
         took: seen.took.and_then(|took| took.try_into().ok()),
         against: seen.against.0,
         needed: seen.against.1,
+        kind: of.id.kind.to_string(),
+        end: seen.ran.as_ref().map(|ran| ran.end.to_string()).unwrap_or_default(),
+        output: seen.ran.as_ref().map(|ran| ran.output.to_string()).unwrap_or_default(),
+        as_wanted: Some(of.is_wanted(seen.reading)),
     }
 }
 

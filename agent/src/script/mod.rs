@@ -114,15 +114,26 @@ impl Outcome {
     }
 }
 
+impl fmt::Display for End {
+    /// `exit 1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exit {status}"),
+            Self::Signalled(signal) => write!(f, "ended by signal {signal}"),
+            Self::TimedOut => f.write_str("not done in time"),
+            Self::Failed(why) => f.write_str(why),
+            Self::Lost => f.write_str("the script runner ended; it was started again"),
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
-    /// `exit 1 after 12 ms: "no process"`.
+    /// `exit 1: "no process"`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.end {
-            End::Exited(status) => write!(f, "exit {status}")?,
-            End::Signalled(signal) => write!(f, "ended by signal {signal}")?,
             End::TimedOut => return write!(f, "not done within {} ms", self.took.as_millis()),
-            End::Failed(why) => return f.write_str(why),
-            End::Lost => return f.write_str("the script runner ended; it was started again"),
+            end @ (End::Failed(_) | End::Lost) => return end.fmt(f),
+            end @ (End::Exited(_) | End::Signalled(_)) => end.fmt(f)?,
         }
         if !self.output.is_empty() {
             write!(f, ": \"{}\"", self.output)?;

@@ -32,7 +32,7 @@ impl Target {
         let answer = timeout(limit, self.ask()).await;
         let (good, text) =
             answer.unwrap_or_else(|_| (false, format!("no answer within {} ms", limit.as_millis())));
-        Tried { good: Some(good), text, took: start.elapsed() }
+        Tried { good: Some(good), text, took: start.elapsed(), ran: None }
     }
 
     async fn ask(&self) -> (bool, String) {

@@ -3,7 +3,7 @@
 use super::connect::Target;
 use super::paced::{self, Way};
 use super::script::Program;
-use super::view::{Cause, Seen, Tracked, View};
+use super::view::{Cause, Ran, Seen, Tracked, View, Wanted};
 use super::{Settings, file, process};
 use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
@@ -35,12 +35,14 @@ pub(super) struct Observation {
     pub(super) took: Option<Duration>,
     /// So many results in a row against the reading, of so many that would change it.
     pub(super) against: (u32, u32),
+    /// Of a program: how it ended.
+    pub(super) ran: Option<Ran>,
 }
 
 impl Observation {
     /// One that needs no other to count.
     pub(super) fn new(reading: Reading, why: String) -> Self {
-        Self { reading, why, took: None, against: (0, 0) }
+        Self { reading, why, took: None, against: (0, 0), ran: None }
     }
 }
 
@@ -191,10 +193,10 @@ impl Desk {
         let running = self.running.get(tracker).filter(|running| running.run == run);
         let Some(Running { view, .. }) = running else { return };
         let (before, now) = (view.seen(), SystemTime::now());
-        let Observation { reading, why, took, against } = observed;
+        let Observation { reading, why, took, against, ran } = observed;
         let changed = before.reading != reading || before.at.is_none();
         let since = if before.reading == reading { before.since } else { now };
-        let seen = Seen { reading, since, why: why.into(), at: Some(now), took, against };
+        let seen = Seen { reading, since, why: why.into(), at: Some(now), took, against, ran };
         view.put(seen.clone());
         if !changed {
             return;
@@ -210,7 +212,15 @@ impl Desk {
     }
 
     fn tell_views(&self) {
-        let views: Vec<View> = self.running.values().map(|running| running.view.clone()).collect();
+        let mut wanted: BTreeMap<&TrackerId, Wanted> = BTreeMap::new();
+        for (id, weight) in self.settings.users.values().flatten() {
+            let of = wanted.entry(id).or_default();
+            *(if weight.reverse { &mut of.bad } else { &mut of.good }) = true;
+        }
+        let view = |(id, running): (&TrackerId, &Running)| {
+            running.view.clone().wanted(wanted.get(id).copied().unwrap_or_default())
+        };
+        let views: Vec<View> = self.running.iter().map(view).collect();
         self.events.send_or_drop(Event::now(None, Fact::Trackers(views.into())));
     }
 

@@ -16,7 +16,7 @@ mod process;
 mod script;
 mod view;
 
-pub use view::{Cause, Seen, Tracked, View};
+pub use view::{Cause, Ran, Seen, Tracked, View};
 
 use crate::event::{EventSender, Place};
 use crate::mailbox::Sender;

@@ -8,6 +8,7 @@
 use super::connect::Target;
 use super::desk::{Observation, Reporter};
 use super::script::Program;
+use super::view::Ran;
 use hacluster_conf::model::track::Pace;
 use hacluster_core::track::{Judge, Reading};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(super) struct Tried {
     pub(super) good: Option<bool>,
     pub(super) text: String,
     pub(super) took: Duration,
+    /// Of a program: how it ended.
+    pub(super) ran: Option<Ran>,
 }
 
 impl Way {
@@ -52,7 +55,7 @@ pub(super) async fn watch(mut way: Way, pace: Pace, phase: f64, known: Reading, 
                 judge.take(good);
                 let why = text(&judge, tried.text);
                 let (took, against) = (Some(tried.took), judge.progress());
-                Observation { reading: judge.reading(), why, took, against }
+                Observation { reading: judge.reading(), why, took, against, ran: tried.ran }
             }
         };
         if !to.tell(observation).await {

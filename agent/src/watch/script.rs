@@ -1,6 +1,7 @@
 //! A program whose exit status says whether all is well.
 
 use super::paced::Tried;
+use super::view::Ran;
 use crate::in_force::{Mark, mark};
 use crate::script::resolve::{Resolved, resolve};
 use crate::script::{End, Job, Outcome, Runner};
@@ -40,11 +41,19 @@ impl Program {
     pub(super) async fn once(&mut self, limit: Duration) -> Tried {
         let outcome = match timeout(limit, self.resolve()).await {
             Ok(Ok(resolved)) => self.run(&resolved, limit).await,
-            Ok(Err(why)) if !self.remarked => return Tried { good: None, text: why, took: Duration::ZERO },
+            Ok(Err(why)) if !self.remarked => {
+                return Tried { good: None, text: why, took: Duration::ZERO, ran: None };
+            }
             Ok(Err(why)) => Outcome::failed(why),
             Err(_) => Outcome::failed("looking up its file and user takes too long"),
         };
-        Tried { good: Some(outcome.is_success()), text: outcome.to_string(), took: outcome.took }
+        let ran = Ran { end: outcome.end.to_string().into(), output: outcome.output.as_str().into() };
+        Tried {
+            good: Some(outcome.is_success()),
+            text: outcome.to_string(),
+            took: outcome.took,
+            ran: Some(ran),
+        }
     }
 
     async fn run(&self, resolved: &Resolved, limit: Duration) -> Outcome {

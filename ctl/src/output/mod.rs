@@ -1,5 +1,6 @@
 //! Ways to answer.
 
+mod beside;
 pub(crate) mod events;
 pub(crate) mod grid;
 pub(crate) mod screen;

@@ -283,6 +283,10 @@ fn a_failed_check_and_what_it_lowers() {
             took: Some(prost_types::Duration { seconds: 0, nanos: 12_300_000 }),
             against: 1,
             needed: 2,
+            kind: "script".into(),
+            end: "exit 1".into(),
+            output: "no process".into(),
+            as_wanted: Some(false),
         },
         v1::Tracker {
             name: "file down".into(),
@@ -304,6 +308,60 @@ fn a_failed_check_and_what_it_lowers() {
     });
     let status = status(vec![one, two]);
     assert_eq!(status.health, "degraded");
+    insta::assert_snapshot!(text(&status, Style { wide: true, ..PLAIN }));
+}
+
+#[test]
+fn a_tracker_that_is_wanted_bad_does_not_degrade() {
+    let tracker = |reading: v1::Reading, as_wanted| v1::Tracker {
+        name: "process mysqld".into(),
+        reading: reading.into(),
+        since: ago(240),
+        text: "0 mysqld run, at least 1 wanted".into(),
+        looked: ago(1),
+        as_wanted,
+        ..Default::default()
+    };
+    let health = |reading, as_wanted| {
+        let [mut one, two] = <[Sample; 2]>::try_from(pair()).ok().unwrap();
+        one.answer.node.as_mut().unwrap().trackers = vec![tracker(reading, as_wanted)];
+        let status = status(vec![one, two]);
+        (status.health, status.warnings.first().map(|found| found.text.clone()))
+    };
+    assert_eq!(health(v1::Reading::Bad, Some(true)).0, "ok");
+    assert_eq!(health(v1::Reading::Good, Some(true)).0, "ok");
+    let (state, text) = health(v1::Reading::Good, Some(false));
+    assert!(state == "degraded" && text.as_ref().unwrap().contains("wanted bad (reverse)"), "{text:?}");
+    assert_eq!(health(v1::Reading::Bad, None).0, "degraded", "an agent that does not tell");
+}
+
+#[test]
+fn routes_and_hooks_beside_the_addresses() {
+    let routes = |present: bool| {
+        let route = |text: &str, present| v1::Route { text: text.into(), present };
+        vec![
+            route("route 198.51.100.0/24 via 192.0.2.254", present),
+            route("rule from 192.0.2.1 lookup 5", false),
+        ]
+    };
+    let hook = |hook: &str, state: &str, success, text: &str| v1::HookRun {
+        hook: hook.into(),
+        state: state.into(),
+        at: ago(30),
+        success,
+        text: text.into(),
+    };
+    let [one, two] = <[Sample; 2]>::try_from(pair()).ok().unwrap();
+    let one = one.with(|router| {
+        router.routes = routes(true);
+        router.last_hook = Some(hook("notify_master", "MASTER", false, "exit 127: \"mail: not found\""));
+    });
+    let two = two.with(|router| {
+        router.routes = routes(false);
+        router.last_hook = Some(hook("notify", "BACKUP", true, "exit 0"));
+    });
+    let status = status(vec![one, two]);
+    assert_eq!((status.warnings[0].kind, status.notes[0].kind), ("route_missing", "hook_failed"));
     insta::assert_snapshot!(text(&status, Style { wide: true, ..PLAIN }));
 }
 

@@ -4,7 +4,7 @@ use super::grid::{self, Cell, GAP, Grid, Tone};
 use super::safe;
 use super::sync_groups;
 use super::text::wrap;
-use super::trackers;
+use super::{beside, trackers};
 use crate::times::{ago, clock};
 use crate::view::{Finding, Status};
 
@@ -134,9 +134,15 @@ fn local(status: &Status, style: Style) -> String {
     out
 }
 
-/// Sync groups, what is watched, and what it does to priorities; nothing where nothing is.
+/// Sync groups, what is watched and what it does to priorities, routes, hooks; nothing where nothing is.
 fn tracked(status: &Status, style: Style) -> String {
-    let tables = [sync_groups::grid(status), trackers::watched(status), trackers::causes(status)];
+    let tables = [
+        sync_groups::grid(status),
+        trackers::watched(status),
+        trackers::causes(status),
+        beside::routes(status),
+        beside::hooks(status),
+    ];
     let tables = tables.into_iter().flatten();
     tables.map(|grid| format!("\n{}", lines(&grid, style.color).concat())).collect()
 }

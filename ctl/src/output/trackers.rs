@@ -13,7 +13,7 @@ pub(crate) fn watched(status: &Status) -> Option<Grid> {
         let Some(agent) = &node.agent else { continue };
         for of in &agent.trackers {
             let tone = match of.reading {
-                "bad" => Tone::Bad,
+                _ if !of.as_wanted => Tone::Bad,
                 "unknown" => Tone::Odd,
                 _ => Tone::Plain,
             };

@@ -3,11 +3,11 @@
 //! A warning degrades; a note does not: what an operator ordered is as it should be.
 
 use super::Status;
-use super::filter;
 use super::group::{Group, OnNode};
 use super::node::Hold;
 use super::router::bare;
 use super::ruling::{in_fault, lowered, waits_for_group};
+use super::{beside, filter};
 use crate::output::text::word;
 use crate::times::ago;
 use jiff::Timestamp;
@@ -54,13 +54,15 @@ pub(super) fn of_routers(status: &mut Status) {
         warnings.extend(addresses(group));
         warnings.extend(drift(group));
         warnings.extend(filter::missing(group));
+        warnings.extend(beside::missing(group));
         status.notes.extend(orders(group));
         status.notes.extend(names(group));
         status.notes.extend(filter::note(group));
+        status.notes.extend(beside::failed(group));
     }
 }
 
-fn events(group: &Group) -> String {
+pub(super) fn events(group: &Group) -> String {
     format!("haclusterctl events {}", word(&group.name))
 }
 

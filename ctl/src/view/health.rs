@@ -109,11 +109,13 @@ fn configuration(
 /// What is watched and not as it should be.
 fn tracker(node: &Node, agent: &Agent, of: &Tracker, local: bool) -> Option<Finding> {
     // What was looked at and is not known cannot be tried at all.
-    if of.reading != "bad" && (of.reading != "unknown" || of.looked.is_none()) {
+    if of.as_wanted && (of.reading != "unknown" || of.looked.is_none()) {
         return None;
     }
     let at = if local { String::new() } else { format!(" on {}", node.name) };
-    let text = format!("{}{at} is {} for {}: {}", of.name, of.reading, ago(of.since, agent.now), of.text);
+    let wish = if of.reading == "good" { " and wanted bad (reverse)" } else { "" };
+    let since = ago(of.since, agent.now);
+    let text = format!("{}{at} is {}{wish} for {since}: {}", of.name, of.reading, of.text);
     Some(finding(node, "tracker_bad", text, "haclusterctl status -o wide shows what it lowers".to_owned()))
 }
 

@@ -17,6 +17,7 @@
 //! - `warnings[]`, `notes[]`: `kind`, `router`, `node`, `text`, `mend`; any warning is degradation
 
 pub(crate) mod agreement;
+mod beside;
 mod filter;
 mod findings;
 mod group;

@@ -97,6 +97,14 @@ pub(crate) struct Tracker {
     /// So many results in a row speak against the reading, of so many that would change it.
     pub(crate) against: u32,
     pub(crate) needed: u32,
+    /// `script`, `file`, `process`.
+    pub(crate) kind: String,
+    /// How the last run of a program ended: `exit 1`.
+    pub(crate) end: Option<String>,
+    /// What it wrote last.
+    pub(crate) output: Option<String>,
+    /// Whoever uses it is content; a bad one may be wanted (`reverse`).
+    pub(crate) as_wanted: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -171,6 +179,11 @@ impl From<v1::Tracker> for Tracker {
             took_ms: of.took.as_ref().map(millis),
             against: of.against,
             needed: of.needed,
+            // An agent that does not tell knows no other wish than good.
+            as_wanted: of.as_wanted.unwrap_or(of.reading() != v1::Reading::Bad),
+            kind: of.kind,
+            end: known(of.end),
+            output: known(of.output),
             name: of.name,
             text: of.text,
         }

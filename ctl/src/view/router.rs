@@ -1,5 +1,6 @@
 //! What a node says of a virtual router, in the names that JSON and YAML promise.
 
+use super::beside::{Hook, Route};
 use super::filter::Filter;
 use super::node::{Hold, millis};
 use super::{known, short};
@@ -33,6 +34,10 @@ pub(crate) struct Router {
     pub(crate) r#move: Option<Move>,
     /// Packets to its addresses are dropped.
     pub(crate) filter: Option<Filter>,
+    /// Routes, then rules, that go with its addresses.
+    pub(crate) routes: Vec<Route>,
+    /// The latest program that was told of a change.
+    pub(crate) last_hook: Option<Hook>,
     pub(crate) agreement: Option<String>,
     pub(crate) sync_group: Option<SyncGroup>,
 }
@@ -268,6 +273,8 @@ impl From<v1::VirtualRouter> for Router {
             lead: of.lead.map(Lead::from),
             r#move: of.r#move.map(Move::from),
             filter: of.filter.map(Filter::from),
+            routes: of.routes.into_iter().map(Route::from).collect(),
+            last_hook: of.last_hook.map(Hook::from),
             agreement: known(of.agreement),
             sync_group: known(of.sync_group).map(|name| SyncGroup::of(name, of.group)),
         }
