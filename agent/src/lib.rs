@@ -34,6 +34,7 @@ pub mod notify;
 pub mod orders;
 pub mod protocol;
 pub mod pulse;
+mod readable;
 pub mod reload;
 pub mod rundir;
 pub mod script;

@@ -198,6 +198,7 @@ startup_timeout = 3
 [fifos]
 vrrp = "/run/hacluster/vrrp.fifo"
 vrrp_script = ["/usr/local/bin/reader", "-v"]
+vrrp_user = "nobody"
 states_on_reload = true
 [mail]
 to = ["root@localhost", "ops@example.com"]
@@ -206,7 +207,9 @@ server = "mail.example.com"
 starttls = true
 login = "ha"
 password_file = "/etc/hacluster/mail.password"
+ca_file = "/etc/hacluster/mail-ca.pem"
 alert = true
+faults = false
 {VI_1}
 notify = {{ master = ["/etc/notify.sh", "master"], any = {{ command = ["/x"], user = "root" }}, retry = true }}
 [[virtual_router]]
@@ -225,10 +228,12 @@ notify = {{ mail = false, deleted = [] }}
     let fifo = config.fifos.vrrp.as_ref().unwrap();
     assert_eq!(fifo.path, Path::new("/run/hacluster/vrrp.fifo"));
     assert_eq!(fifo.script, Some(run(&["/usr/local/bin/reader", "-v"], None)));
+    assert_eq!(fifo.owner, Some(ScriptUser { user: "nobody".into(), group: None }));
     assert!(config.fifos.states_on_reload && config.fifos.all.is_none());
     let mail = config.mail.as_ref().unwrap();
     assert_eq!((mail.port, mail.starttls, mail.to.len()), (587, true, 2));
     assert_eq!(mail.login, Some(("ha".into(), "/etc/hacluster/mail.password".into())));
+    assert_eq!((mail.faults, &mail.ca_file), (false, &Some("/etc/hacluster/mail-ca.pem".into())));
     let [one, two] = &config.routers[..] else { panic!() };
     assert_eq!(one.notify.master, Some(run(&["/etc/notify.sh", "master"], None)));
     assert_eq!(one.notify.any, Some(run(&["/x"], Some("root"))));
@@ -245,6 +250,7 @@ fn what_is_wrong_with_mail_scripts_and_fifos() {
         ("[mail]\nto = [\"root\"]\nlogin = \"x\"\npassword_file = \"/x\"", "login-in-clear"),
         ("[mail]\nto = [\"root\"]\npassword = \"x\"", "unknown-key"),
         ("[fifos]\nall_script = \"/x\"", "missing-key"),
+        ("[fifos]\nvrrp_user = \"root\"", "missing-key"),
         ("[scripts]\nstartup = 3", "wrong-type"),
         ("[script]\nuser = \"x\"", "unknown-key"),
     ] {

@@ -22,6 +22,7 @@ pub mod process;
 pub mod raw;
 pub mod sched;
 pub mod signal;
+pub mod spawn;
 pub mod sysctl;
 
 pub use error::NetError;

@@ -1,36 +1,7 @@
-//! Other processes: ours end with us, and the end of any is something to wait for.
+//! Other processes: the end of any is something to wait for.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
-/// The process that `command` starts is killed when the thread that starts it ends, however that comes.
-/// What that process itself starts is not.
-pub fn end_with_parent(command: &mut Command) {
-    let ask = || {
-        // SAFETY: takes two numbers and touches no memory; a system call alone, as a fresh child needs.
-        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
-    // SAFETY: the closure makes one system call and allocates nothing.
-    unsafe { command.pre_exec(ask) };
-}
-
-/// The process that `command` starts has none of our privileges, whatever the service manager gave us to
-/// keep across programs (ambient capabilities); one that runs as root has those of root.
-pub fn keep_privileges(command: &mut Command) {
-    let drop_ambient = || {
-        // SAFETY: takes numbers and touches no memory; a system call alone, as a fresh child needs.
-        // A kernel before 4.3 refuses it, and has none.
-        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
-        Ok(())
-    };
-    // SAFETY: the closure makes one system call and allocates nothing.
-    unsafe { command.pre_exec(drop_ambient) };
-}
 
 /// A descriptor that is readable once the process `number` has ended.
 ///
@@ -52,6 +23,7 @@ mod tests {
     use super::*;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
+    use std::process::Command;
 
     #[test]
     fn the_end_of_a_process_can_be_awaited() {

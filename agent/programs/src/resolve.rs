@@ -95,11 +95,11 @@ pub(crate) fn resolve_for(own: Identity, command: &Command, scripts: &Scripts) -
 ///
 /// # Errors
 /// When that user or group does not exist, or the calling process may not become it.
-pub fn identity(written: Option<&ScriptUser>) -> Result<Identity, Trap> {
+pub(crate) fn identity(written: Option<&ScriptUser>) -> Result<Identity, Trap> {
     identity_for((Uid::effective(), Gid::effective()), written)
 }
 
-fn identity_for(own: Identity, written: Option<&ScriptUser>) -> Result<Identity, Trap> {
+pub(crate) fn identity_for(own: Identity, written: Option<&ScriptUser>) -> Result<Identity, Trap> {
     let Some(written) = written else {
         let customary = User::from_name(CUSTOMARY_USER).ok().flatten().filter(|_| own.0.is_root());
         return Ok(customary.map_or(own, |user| (user.uid, user.gid)));

@@ -1,8 +1,9 @@
-//! What is wrong, on this machine and now, with the programs that a configuration names.
+//! What is wrong, on this machine and now, with the programs and fifos that a configuration names.
 //!
 //! Files know nothing of it: so this is found by `--check` and `haclusterctl config check`, as an agent
 //! that runs as root will find it, and by the agent at each run of a program.
 
+use crate::fifo;
 use crate::resolve::{Identity, Trap, resolve_for};
 use crate::text::never_fails;
 use hacluster_conf::Loaded;
@@ -28,7 +29,7 @@ pub fn add(loaded: &mut Loaded) {
     loaded.diagnostics.sort_by_key(place);
 }
 
-/// Every trap of every program, each program once, marked where it is first written.
+/// Every trap of every fifo and every program, each program once, marked where it is first written.
 pub fn find(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for Program { command, users, is_check } in &programs(&loaded.config) {
@@ -57,7 +58,21 @@ pub fn find(loaded: &Loaded) -> Vec<Diagnostic> {
             }
         }
     }
+    found.extend(fifos(loaded));
     found
+}
+
+/// What keeps fifos from getting their lines.
+fn fifos(loaded: &Loaded) -> impl Iterator<Item = Diagnostic> {
+    let Config { fifos, scripts, .. } = &loaded.config;
+    fifos.all.iter().chain(&fifos.vrrp).filter_map(|fifo| {
+        let trap = fifo::trap_for(AGENT, fifo, scripts)?;
+        let found = Diagnostic::new(Severity::Error, "no-fifo", trap.what).label(&trap.mend);
+        Some(match place(&fifo.path.to_string_lossy(), &loaded.sources) {
+            Some(place) => found.at(&place),
+            None => found.note(&trap.mend),
+        })
+    })
 }
 
 /// A program, and what runs it.
@@ -214,6 +229,30 @@ mod tests {
         let [found] = &find(&loaded)[..] else { panic!() };
         assert_eq!((found.severity, found.not_in_force), (Severity::Warning, false));
         assert!(found.message.contains("looked for by its name alone"), "{}", found.message);
+    }
+
+    #[test]
+    fn a_fifo_that_cannot_be_written_is_marked_where_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("states");
+        std::fs::write(&file, "").unwrap();
+        let of = |line: &str| find(&load(&format!("global_defs {{\n {line}\n}}\n{ROUTER}}}\n")));
+        let [found] = &of(&format!("notify_fifo {}", file.display()))[..] else { panic!() };
+        assert_eq!((found.severity, found.code, found.not_in_force), (Severity::Error, "no-fifo", true));
+        assert!(
+            found
+                .message
+                .ends_with("a regular file has that name, not a named pipe: no line is written to it")
+        );
+        assert!(found.span.is_some());
+        std::fs::remove_file(&file).unwrap();
+        assert!(of(&format!("notify_fifo {}", file.display())).is_empty());
+        let [found] = &of(&format!("vrrp_notify_fifo {} nobody-of-that-name", file.display()))[..] else {
+            panic!()
+        };
+        assert!(found.message.contains("user nobody-of-that-name does not exist"), "{}", found.message);
+        let [found] = &of("notify_fifo /no/such/folder/fifo")[..] else { panic!() };
+        assert!(found.message.contains("folder /no/such/folder does not exist"), "{}", found.message);
     }
 
     #[test]

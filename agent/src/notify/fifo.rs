@@ -10,17 +10,17 @@
 use super::hooks::{prepare, told};
 use super::voice::{Sparing, Voice};
 use crate::script::Runner;
-use crate::script::resolve::identity;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use hacluster_conf::model::{self, Scripts};
+use hacluster_programs::fifo::{not_a_fifo, owner};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
-use nix::unistd::{chown, mkfifo};
+use nix::unistd::{chown, mkfifo, unlink};
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -214,17 +214,18 @@ async fn open_at_last(settings: &model::Fifo, scripts: &Arc<Scripts>, buffer: &B
     }
 }
 
-/// Makes the fifo, for its reader's user alone, unless it is there; opens it.
+/// Makes the fifo, for its owner alone, unless it is there; opens it.
 fn make(settings: &model::Fifo, scripts: &Scripts) -> anyhow::Result<std::fs::File> {
     let path: &Path = &settings.path;
     match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(()) => {
-            let user = settings.script.as_ref().and_then(|script| script.user.as_ref());
-            let user = user.or(scripts.user.as_ref()).filter(|_| settings.script.is_some());
-            if user.is_some() {
-                let (uid, gid) = identity(user).map_err(|trap| anyhow::anyhow!("{trap}"))?;
-                chown(path, Some(uid), Some(gid)).context("it cannot be given to its reader's user")?;
+            let given = owner(settings, scripts).map_err(|trap| anyhow!("{trap}")).and_then(|(uid, gid)| {
+                chown(path, Some(uid), Some(gid)).context("it cannot be given to its owner")
+            });
+            if given.is_err() {
+                let _ = unlink(path); // else the next attempt would find it, and take it for right
             }
+            given?;
         }
         Err(Errno::EEXIST) => {}
         Err(error) => return Err(error).context("it cannot be made; does its folder exist?"),
@@ -232,11 +233,16 @@ fn make(settings: &model::Fifo, scripts: &Scripts) -> anyhow::Result<std::fs::Fi
     // Reading and writing: opening does not wait for a reader, and its end does not end us.
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW);
-    let file = options.open(path).context("it cannot be opened")?;
-    if !file.metadata()?.file_type().is_fifo() {
-        bail!("something else has that name; remove it, or name another path");
+    // Looked at first: opening a device may do something.
+    let found = std::fs::symlink_metadata(path).context("it cannot be looked at")?;
+    if let Some(what) = not_a_fifo(found.file_type()) {
+        bail!("{what}; remove it, or name another path");
     }
-    Ok(file)
+    let file = options.open(path).context("it cannot be opened")?;
+    match not_a_fifo(file.metadata()?.file_type()) {
+        Some(what) => bail!("{what}"),
+        None => Ok(file),
+    }
 }
 
 /// Whether lines stand in the fifo that its reader did not take yet.

@@ -98,6 +98,8 @@ mod tests {
             timeout: hacluster_core::time::Duration::from_secs(5),
             starttls: false,
             login: None,
+            ca_file: None,
+            faults: true,
         }
     }
 

@@ -145,7 +145,11 @@ impl Notify {
         let settings = settings::Settings::of(config);
         let thread = std::thread::Builder::new()
             .name("hacluster-tell".into())
-            .spawn(move || runtime.block_on(desk::run(settings, parts, heard, stopped)))
+            .spawn(move || {
+                runtime.block_on(desk::run(settings, parts, heard, stopped));
+                // A disk or a name server that does not answer must not keep the agent from ending.
+                runtime.shutdown_background();
+            })
             .context("cannot start the notifying thread")?;
         Ok(Self { feed, flags, stop, thread })
     }

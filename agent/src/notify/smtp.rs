@@ -4,10 +4,11 @@ use super::letter::Letter;
 use hacluster_conf::model::Mail;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, Certificate, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +18,9 @@ use tokio::time::timeout;
 
 /// Bytes that a server may send in one conversation.
 const READ_MAX: usize = 1 << 20;
+/// Bytes of a password file, and of one with certificates.
+const PASSWORD_MAX: u64 = 4_096;
+const CA_FILE_MAX: u64 = 1 << 20;
 /// How the login may be said; only over TLS.
 const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 
@@ -47,8 +51,11 @@ impl Session {
             let connected = AsyncSmtpConnection::connect_with_transport(stream, &helo).await;
             let mut connection = connected.map_err(|error| server(&error))?;
             if mail.starttls {
-                let tls = TlsParameters::new(mail.server.clone()).map_err(|error| server(&error))?;
-                connection.starttls(tls, &helo).await.map_err(|error| server(&error))?;
+                let tls = blocking({
+                    let (name, file) = (mail.server.clone(), mail.ca_file.clone());
+                    move || believed(name, file.as_deref())
+                });
+                connection.starttls(tls.await?, &helo).await.map_err(|error| server(&error))?;
             }
             if let Some(login) = &mail.login {
                 log_in(&mut connection, login).await?;
@@ -92,13 +99,59 @@ async fn log_in(
     }
     // Read each time: whoever changes the file need not tell us.
     let path = file.clone();
-    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-    let password = read.unwrap_or_else(|error| Err(io::Error::other(error)));
-    let password =
-        password.map_err(|error| Failure::Server(format!("password file {}: {error}", file.display())))?;
+    let password = blocking(move || read("password file", &path, PASSWORD_MAX)).await?;
     let credentials = Credentials::new(name.clone(), password.trim_end_matches(['\n', '\r']).to_owned());
     let answer = connection.auth(&MECHANISMS, &credentials).await;
     answer.map(drop).map_err(|error| Failure::Server(format!("login as {name}: {}", words(&error))))
+}
+
+/// Whom `starttls` believes: what the system believes, and what stands in `file`.
+fn believed(name: String, file: Option<&Path>) -> Result<TlsParameters, Failure> {
+    let mut tls = TlsParameters::builder(name);
+    if let Some(file) = file {
+        let pem = read("ca_file", file, CA_FILE_MAX)?;
+        let wrong = || Failure::Server(format!("ca_file {}: it holds no certificate", file.display()));
+        let mut certificates = 0;
+        for certificate in pem_parts(&pem) {
+            tls =
+                tls.add_root_certificate(Certificate::from_pem(certificate.as_bytes()).map_err(|_| wrong())?);
+            certificates += 1;
+        }
+        if certificates == 0 {
+            return Err(wrong());
+        }
+    }
+    tls.build().map_err(|error| server(&error))
+}
+
+/// The certificates of a PEM text, one by one.
+fn pem_parts(pem: &str) -> impl Iterator<Item = &str> {
+    const END: &str = "-----END CERTIFICATE-----";
+    pem.split_inclusive(END).filter(|part| part.ends_with(END))
+}
+
+/// Runs what may wait for a disk beside everything else.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Failure::Server(error.to_string())))
+}
+
+/// The text of a small file.
+fn read(what: &str, path: &Path, most: u64) -> Result<String, Failure> {
+    let text = (|| {
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let mut text = String::new();
+        std::fs::File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > most {
+            return Err(io::Error::other(format!("it has more than {most} bytes")));
+        }
+        Ok(text)
+    })();
+    text.map_err(|error| Failure::Server(format!("{what} {}: {error}", path.display())))
 }
 
 fn silent(limit: Duration) -> Failure {

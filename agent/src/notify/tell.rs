@@ -27,12 +27,17 @@ impl Desk {
     /// Tells `change` in every way that is configured.
     pub(super) fn change(&mut self, subject: Subject, change: Change) {
         self.write(&subject, &change.word.to_string(), change.priority);
-        if self.notify(&subject).is_some_and(|notify| notify.mail)
+        if self.mails(&subject, change.word)
             && let Some(letter) = Letter::of(&self.settings.node, &subject, &change)
         {
             self.post.send(letter);
         }
         self.enqueue(subject, change);
+    }
+
+    fn mails(&self, subject: &Subject, word: Word) -> bool {
+        let silent = word == Word::Fault && self.settings.mail.as_ref().is_some_and(|mail| !mail.faults);
+        !silent && self.notify(subject).is_some_and(|notify| notify.mail)
     }
 
     /// A line for every fifo.

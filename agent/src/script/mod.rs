@@ -131,7 +131,7 @@ impl fmt::Display for Outcome {
     /// `exit 1: "no process"`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.end {
-            End::TimedOut => return write!(f, "not done within {} ms", self.took.as_millis()),
+            End::TimedOut => write!(f, "not done within {} ms", self.took.as_millis())?,
             end @ (End::Failed(_) | End::Lost) => return end.fmt(f),
             end @ (End::Exited(_) | End::Signalled(_)) => end.fmt(f)?,
         }
@@ -163,7 +163,7 @@ mod tests {
         let outcome =
             |end, output: &str| Outcome { end, output: output.into(), took: Duration::from_millis(2) };
         assert_eq!(outcome(End::Exited(1), "no process").to_string(), "exit 1: \"no process\"");
-        assert_eq!(outcome(End::TimedOut, "x").to_string(), "not done within 2 ms");
+        assert_eq!(outcome(End::TimedOut, "x").to_string(), "not done within 2 ms: \"x\"");
         assert_eq!(outcome(End::Signalled(9), "").to_string(), "ended by signal 9");
     }
 }

@@ -1,13 +1,19 @@
 //! One program from start to end, in the runner.
 
-use super::{End, Job, OUTPUT_MAX, Outcome, readable};
+use super::{End, Job, OUTPUT_MAX, Outcome, readable as line_of};
+use crate::readable::{Readable, readable};
+use hacluster_net::spawn::Spawner;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::io::AsyncReadExt;
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -17,65 +23,60 @@ const GRACE: Duration = Duration::from_millis(200);
 const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// Runs `job`; when the other end of `stop` goes, it is ended before its time.
-pub(super) async fn run(job: &Job, mut stop: oneshot::Receiver<()>) -> Outcome {
-    let Some((program, arguments)) = job.argv.split_first() else {
+pub(super) async fn run(job: &Job, spawner: &Mutex<Spawner>, mut stop: oneshot::Receiver<()>) -> Outcome {
+    let Some(program) = job.argv.first() else {
         return Outcome::failed("no program is named");
     };
     let start = Instant::now();
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0).current_dir("/");
-    // It must not outlive the runner, not even one that was killed.
-    hacluster_net::process::end_with_parent(command.as_std_mut());
-    hacluster_net::process::keep_privileges(command.as_std_mut());
-    if let Some((user, group)) = job.user {
-        command.gid(group).uid(user);
-    }
-    let mut child = match command.spawn() {
-        Ok(child) => child,
+    let (mut child, mut output) = match start_program(job, spawner) {
+        Ok(started) => started,
         Err(error) => return Outcome::failed(explain(program, &error)),
     };
-    let mut group = Group(child.id());
     let mut tail = Tail::default();
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+    let deadline = start + job.limit;
     let ended = {
-        let reading = async { tokio::join!(tail_of(out.as_mut()), tail_of(err.as_mut())) };
-        let waiting = end_of_child(&mut child, start + job.limit, &mut stop);
+        let reading = tail.read(&mut output);
         tokio::pin!(reading);
-        let ended = tokio::select! {
-            ended = waiting => ended,
-            (out, err) = &mut reading => {
-                tail.take(out, err);
-                end_of_child(&mut child, start + job.limit, &mut stop).await
-            }
-        };
-        if ended.is_ok() && !tail.full {
-            if job.end_group {
-                group.kill(Signal::SIGKILL);
-            }
-            if let Ok((out, err)) = timeout(LAST_WORDS, reading).await {
-                tail.take(out, err);
+        tokio::select! {
+            biased;
+            () = &mut reading => child.end(deadline, &mut stop).await,
+            ended = child.end(deadline, &mut stop) => {
+                // What it left running may hold the pipe; what is in there already counts.
+                if ended.is_ok() {
+                    if job.end_group {
+                        child.kill(Signal::SIGKILL);
+                    }
+                    let _ = timeout(LAST_WORDS, reading).await;
+                }
+                ended
             }
         }
-        ended
     };
     let took = start.elapsed();
     let end = match ended {
-        Ok(Ok(status)) => end_of(status),
+        Ok(Ok(end)) => end,
         Ok(Err(error)) => End::Failed(format!("it cannot be waited for: {error}")),
         Err(Cut::Late) => {
-            tokio::spawn(put_down(child, group));
-            return Outcome { end: End::TimedOut, output: String::new(), took };
+            tokio::spawn(child.put_down());
+            return Outcome { end: End::TimedOut, output: line_of(&tail.0), took };
         }
         Err(Cut::Unwanted) => {
-            put_down(child, group).await;
+            child.put_down().await;
             return Outcome { took, ..Outcome::failed("it is not wanted any more and was ended") };
         }
     };
-    if !job.end_group {
-        group.leave();
-    }
-    Outcome { end, output: readable(&tail.bytes), took }
+    child.left = !job.end_group;
+    Outcome { end, output: line_of(&tail.0), took }
+}
+
+/// One pipe for both outputs: what was said stays in its order.
+fn start_program(job: &Job, spawner: &Mutex<Spawner>) -> io::Result<(Child, Receiver)> {
+    let (from, to) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&from, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let output = Receiver::from_owned_fd(from)?;
+    let mut spawner = spawner.lock().unwrap_or_else(PoisonError::into_inner);
+    let started = spawner.spawn(&job.argv, job.user, to.as_fd())?;
+    Ok((Child { pid: started.pid, over: readable(started.end)?, left: false }, output))
 }
 
 /// Why a program does not run to its end.
@@ -84,83 +85,70 @@ enum Cut {
     Unwanted,
 }
 
-async fn end_of_child(
-    child: &mut Child,
-    deadline: Instant,
-    stop: &mut oneshot::Receiver<()>,
-) -> Result<std::io::Result<ExitStatus>, Cut> {
-    tokio::select! {
-        ended = timeout_at(deadline, child.wait()) => ended.map_err(|_| Cut::Late),
-        _ = stop => Err(Cut::Unwanted),
+/// A program that was started and not waited for yet. Whatever is left of its process group, which
+/// bears its number, ends when this is dropped: also when the runner itself ends.
+struct Child {
+    pid: Pid,
+    over: AsyncFd<Readable<OwnedFd>>,
+    /// What is left of its group may go on.
+    left: bool,
+}
+
+impl Child {
+    async fn end(&self, deadline: Instant, stop: &mut oneshot::Receiver<()>) -> Result<io::Result<End>, Cut> {
+        tokio::select! {
+            ended = timeout_at(deadline, self.wait()) => ended.map_err(|_| Cut::Late),
+            _ = stop => Err(Cut::Unwanted),
+        }
     }
-}
 
-fn end_of(status: ExitStatus) -> End {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => End::Exited(code),
-        (None, Some(signal)) => End::Signalled(signal),
-        (None, None) => End::Failed("it ended in an unknown way".to_owned()),
+    async fn wait(&self) -> io::Result<End> {
+        loop {
+            let mut over = self.over.readable().await?;
+            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG))? {
+                WaitStatus::Exited(_, status) => return Ok(End::Exited(status)),
+                WaitStatus::Signaled(_, signal, _) => return Ok(End::Signalled(signal as i32)),
+                _ => over.clear_ready(),
+            }
+        }
     }
-}
 
-/// Asks the whole group to end, and then does not ask any more.
-async fn put_down(mut child: Child, group: Group) {
-    group.kill(Signal::SIGTERM);
-    let _ = timeout(GRACE, child.wait()).await;
-    group.kill(Signal::SIGKILL);
-    let _ = child.wait().await;
-}
-
-/// A program's process group, which bears its number. Whatever is left of it ends when this is
-/// dropped: also when the runner itself ends.
-struct Group(Option<u32>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill(Signal::SIGKILL);
-    }
-}
-
-impl Group {
-    /// What is left of it may go on.
-    fn leave(&mut self) {
-        self.0 = None;
+    /// Asks the whole group to end, and then does not ask any more.
+    async fn put_down(self) {
+        self.kill(Signal::SIGTERM);
+        if timeout(GRACE, self.wait()).await.is_err() {
+            self.kill(Signal::SIGKILL);
+            let _ = self.wait().await;
+        }
     }
 
     fn kill(&self, signal: Signal) {
-        if let Some(number) = self.0.and_then(|number| i32::try_from(number).ok()) {
-            let _ = killpg(Pid::from_raw(number), signal);
+        let _ = killpg(self.pid, signal);
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.left {
+            self.kill(Signal::SIGKILL);
         }
     }
 }
 
-/// The last bytes of both outputs.
+/// The last bytes of what it wrote.
 #[derive(Default)]
-struct Tail {
-    bytes: Vec<u8>,
-    full: bool,
-}
+struct Tail(Vec<u8>);
 
 impl Tail {
-    fn take(&mut self, out: Vec<u8>, err: Vec<u8>) {
-        self.full = true;
-        self.bytes = [out, err].concat();
-        let surplus = self.bytes.len().saturating_sub(OUTPUT_MAX);
-        self.bytes.drain(..surplus);
+    /// Reads to the end and keeps the last bytes.
+    async fn read(&mut self, from: &mut Receiver) {
+        let mut chunk = [0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut chunk).await {
+            self.0.extend_from_slice(&chunk[..read]);
+            let surplus = self.0.len().saturating_sub(OUTPUT_MAX);
+            self.0.drain(..surplus);
+        }
     }
-}
-
-/// Reads to the end and keeps the last bytes.
-async fn tail_of(from: Option<&mut (impl AsyncRead + Unpin)>) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let Some(from) = from else { return kept };
-    let mut chunk = [0; 4096];
-    while let Ok(read @ 1..) = from.read(&mut chunk).await {
-        kept.extend_from_slice(&chunk[..read]);
-        let surplus = kept.len().saturating_sub(OUTPUT_MAX);
-        kept.drain(..surplus);
-    }
-    kept
 }
 
 fn explain(program: &str, error: &std::io::Error) -> String {

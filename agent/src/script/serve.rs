@@ -1,11 +1,12 @@
 //! The runner's side: takes jobs from the socket until it closes.
 
 use super::{Job, Order, Outcome, QUEUED_MAX, RUNNING_MAX, frame, process};
+use hacluster_net::spawn::Spawner;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -14,6 +15,13 @@ use tokio::time::timeout;
 
 /// How long programs may take to end when the agent is gone.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What all programs share.
+struct Means {
+    /// Room for so many.
+    free: Semaphore,
+    spawner: Mutex<Spawner>,
+}
 
 /// Serves the agent at the other end of `socket`; returns when it is gone.
 ///
@@ -26,7 +34,7 @@ pub fn serve(socket: OwnedFd) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let (mut from, mut to) = UnixStream::from_std(socket)?.into_split();
         let (done, mut outcomes) = mpsc::channel::<(u64, Outcome)>(RUNNING_MAX);
-        let free = Arc::new(Semaphore::new(RUNNING_MAX));
+        let means = Arc::new(Means { free: Semaphore::new(RUNNING_MAX), spawner: Spawner::new()?.into() });
         let mut running = JoinSet::new();
         running.spawn(async move {
             while let Some(outcome) = outcomes.recv().await {
@@ -58,9 +66,9 @@ pub fn serve(socket: OwnedFd) -> io::Result<()> {
                 ends.retain(|_, end| !end.is_closed());
             }
             ends.insert(number, end);
-            let free = free.clone();
+            let means = means.clone();
             running.spawn(async move {
-                let outcome = in_turn(&job, ended, &free).await;
+                let outcome = in_turn(&job, ended, &means).await;
                 let _ = done.send((number, outcome)).await;
             });
         }
@@ -73,13 +81,13 @@ pub fn serve(socket: OwnedFd) -> io::Result<()> {
 }
 
 /// Runs `job` when there is room. What waits longer than it may run has failed: the node is overloaded.
-async fn in_turn(job: &Job, mut ended: oneshot::Receiver<()>, free: &Semaphore) -> Outcome {
+async fn in_turn(job: &Job, mut ended: oneshot::Receiver<()>, means: &Means) -> Outcome {
     let turn = tokio::select! {
-        turn = timeout(job.limit, free.acquire()) => turn,
+        turn = timeout(job.limit, means.free.acquire()) => turn,
         _ = &mut ended => return Outcome::failed("it is not wanted any more and was not started"),
     };
     match turn {
-        Ok(_permit) => process::run(job, ended).await,
+        Ok(_permit) => process::run(job, &means.spawner, ended).await,
         Err(_) => {
             let limit = job.limit.as_millis();
             Outcome::failed(format!("{RUNNING_MAX} other programs left no room for it within {limit} ms"))

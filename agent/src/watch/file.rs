@@ -1,8 +1,8 @@
 //! A file with a number: what an operator or a program writes there counts.
 
 use super::desk::{Observation, Reporter};
-use super::{Readable, readable};
 use crate::in_force::{Mark, mark};
+use crate::readable::{Readable, readable};
 use hacluster_core::track::Reading;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::{self, OpenOptions};

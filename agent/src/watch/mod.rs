@@ -25,28 +25,11 @@ use anyhow::Context;
 use hacluster_conf::model::{Config, Scripts, Tracker, TrackerId, TrackerKind};
 use hacluster_core::track::Weight;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::thread::JoinHandle;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 /// Threads that wait for disks and user databases.
 const BLOCKING_MAX: usize = 16;
-
-/// Something of nix that tokio can wait for.
-struct Readable<T>(T);
-
-impl<T: AsFd> AsRawFd for Readable<T> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
-/// Makes `inner` something that tokio waits for.
-#[expect(deprecated, reason = "what replaces it is unsafe to call, and a `Readable` owns its descriptor")]
-fn readable<T: AsFd>(inner: T) -> std::io::Result<AsyncFd<Readable<T>>> {
-    AsyncFd::new(Readable(inner))
-}
 
 /// What is to be watched, and for whom.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -125,7 +125,10 @@ fn what_is_no_fifo_is_left_alone_and_said() {
         &config(" vrrp_notify_fifo DIR/none/fifo").replace("DIR/fifo", "DIR/keepalived.conf"),
         &[],
     );
-    bench.hears(&["keepalived.conf: something else has that name"]);
+    bench.hears(&[
+        "keepalived.conf: a regular file has that name, not a named pipe",
+        "remove it, or name another",
+    ]);
     bench.hears(&["none/fifo: it cannot be made; does its folder exist?"]);
     assert!(fs::metadata(bench.path("keepalived.conf")).unwrap().is_file());
 }

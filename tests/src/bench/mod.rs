@@ -28,6 +28,7 @@ mod stand_ins;
 mod stats;
 mod stops;
 mod takeover;
+mod tracked;
 mod usage;
 mod verdicts;
 mod voice;
@@ -40,9 +41,10 @@ use std::fmt::Write as _;
 /// A group of benchmarks: its name, what it is, and how it is run.
 type Group = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     ("takeover", takeover::run),
     ("scale", scale::run),
+    ("tracked", tracked::run),
     ("receive", receive::run),
     ("events", events::run),
     ("restart", restart::run),

@@ -7,12 +7,16 @@
 //! | [`probes`] | processes, TCP and HTTP |
 //! | [`groups`] | sync groups: a pair of hosts on two networks |
 //! | [`dual_nic`] | the pair with a network on either side, with and without a sync group |
+//! | [`mail`] | mails of every kind of transition in real mailboxes |
 //! | [`upsets`] | garbage, interfaces that come back, reloads |
 //!
-//! Needs the right to make network namespaces, and nginx for one trial; skipped by name without.
+//! Needs the right to make network namespaces, nginx for one trial, exim and
+//! mail(1) for those of mail; skipped by name without.
 
 mod dual_nic;
+mod exim;
 mod groups;
+mod mail;
 mod probes;
 mod scripts;
 mod sequences;
@@ -31,6 +35,7 @@ fn main() {
     probes::trials(&mut suite);
     groups::trials(&mut suite);
     dual_nic::trials(&mut suite);
+    mail::trials(&mut suite);
     upsets::trials(&mut suite);
     suite.run_at_once(AT_ONCE)
 }

@@ -6,7 +6,7 @@ use super::table::Table;
 use super::track;
 use crate::diag::Severity;
 use crate::findings::show;
-use crate::model::{Command, Config, Fifo, Mail, Notify, Scripts, SyncGroup};
+use crate::model::{Command, Config, Fifo, Mail, Notify, ScriptUser, Scripts, SyncGroup};
 use crate::suggest::nearest;
 use hacluster_core::time::Duration;
 use std::path::PathBuf;
@@ -23,9 +23,22 @@ pub(super) const SCRIPT_KEYS: [&str; 8] = [
     "shutdown_timeout",
 ];
 /// Keys of `[mail]`.
-pub(super) const MAIL_KEYS: [&str; 10] =
-    ["to", "from", "server", "port", "helo", "timeout", "starttls", "login", "password_file", "alert"];
-const FIFO_KEYS: [&str; 5] = ["all", "all_script", "vrrp", "vrrp_script", "states_on_reload"];
+pub(super) const MAIL_KEYS: [&str; 12] = [
+    "to",
+    "from",
+    "server",
+    "port",
+    "helo",
+    "timeout",
+    "starttls",
+    "login",
+    "password_file",
+    "ca_file",
+    "alert",
+    "faults",
+];
+const FIFO_KEYS: [&str; 7] =
+    ["all", "all_script", "all_user", "vrrp", "vrrp_script", "vrrp_user", "states_on_reload"];
 const GROUP_KEYS: [&str; 5] = ["name", "members", "track", "tracking_weight", "notify"];
 const SMTP_PORT: u16 = 25;
 /// With `starttls` or `login`: submission.
@@ -64,19 +77,25 @@ fn timed(table: &mut Table<'_>, [key, limit]: [&str; 2], setting: &mut Option<(C
 
 fn fifos(mut table: Table<'_>, config: &mut Config) {
     let fifos = &mut config.fifos;
-    for (path, script, fifo) in
-        [("all", "all_script", &mut fifos.all), ("vrrp", "vrrp_script", &mut fifos.vrrp)]
-    {
+    for (path, [script, user], fifo) in [
+        ("all", ["all_script", "all_user"], &mut fifos.all),
+        ("vrrp", ["vrrp_script", "vrrp_user"], &mut fifos.vrrp),
+    ] {
         if let Some(path) = table.text(path) {
-            fifo.get_or_insert(Fifo { path: PathBuf::new(), script: None }).path = path.into();
+            fifo.get_or_insert(Fifo { path: PathBuf::new(), owner: None, script: None }).path = path.into();
         }
         let Some(fifo) = fifo else {
-            if table.take(script).is_some() {
-                let message = format!("`{script}` without `{path}`: nothing would be written to it");
-                table.report(Severity::Error, "missing-key", script, message, "write the path of the pipe");
+            for key in [script, user] {
+                if table.take(key).is_some() {
+                    let message = format!("`{key}` without `{path}`: nothing would be written to it");
+                    table.report(Severity::Error, "missing-key", key, message, "write the path of the pipe");
+                }
             }
             continue;
         };
+        if let Some(user) = table.text(user) {
+            fifo.owner = Some(ScriptUser { user, group: None });
+        }
         command::set(&mut table, script, &mut fifo.script);
     }
     table.set_bool("states_on_reload", &mut fifos.states_on_reload);
@@ -94,6 +113,8 @@ fn mail(mut table: Table<'_>, setting: &mut Option<Mail>, host_name: &str) -> bo
         timeout: Duration::from_secs(SMTP_TIMEOUT_SECS),
         starttls: false,
         login: None,
+        ca_file: None,
+        faults: true,
     });
     if let Some(to) = table.texts("to") {
         mail.to = to;
@@ -106,6 +127,8 @@ fn mail(mut table: Table<'_>, setting: &mut Option<Mail>, host_name: &str) -> bo
     mail.timeout =
         table.seconds("timeout", TIMEOUT_MAX_SECS).filter(|limit| !limit.is_zero()).unwrap_or(mail.timeout);
     table.set_bool("starttls", &mut mail.starttls);
+    table.set_bool("faults", &mut mail.faults);
+    mail.ca_file = table.text("ca_file").map(PathBuf::from).or(mail.ca_file);
     login(&mut table, &mut mail);
     let port = table.integer("port", 1..=65_535).and_then(|port| u16::try_from(port).ok());
     let usual = if mail.starttls { SUBMISSION_PORT } else { SMTP_PORT };

@@ -74,6 +74,8 @@ pub struct Notify {
 pub struct Fifo {
     /// Its path; made when it does not exist.
     pub path: std::path::PathBuf,
+    /// Whose it is made; `None` for its reader's user, else that of all scripts.
+    pub owner: Option<ScriptUser>,
     /// A program that is started with the path as last argument and reads from it.
     pub script: Option<Command>,
 }
@@ -108,6 +110,10 @@ pub struct Mail {
     pub starttls: bool,
     /// Name and the file that holds the password; `agent.toml` only.
     pub login: Option<(String, std::path::PathBuf)>,
+    /// PEM file with the certificates that `starttls` believes beside the system's; `agent.toml` only.
+    pub ca_file: Option<std::path::PathBuf>,
+    /// Changes to Fault are mailed, too; not with `no_email_faults`.
+    pub faults: bool,
 }
 
 /// Virtual routers that change state together.

@@ -68,6 +68,25 @@ fn mail_goes_to_somebody_or_nowhere() {
     );
     assert!(loaded.config.routers.iter().all(|router| router.notify.mail));
     assert!(load_text(text("smtp_server 192.0.2.25")).config.mail.is_none());
+    assert!(mail.faults);
+    let loaded = load_text(text("notification_email {\na@example.org\n}\nno_email_faults"));
+    assert!(codes(&loaded).is_empty() && !loaded.config.mail.unwrap().faults);
+}
+
+#[test]
+fn a_fifo_has_an_owner_where_one_is_written() {
+    let text = |lines: &str| format!("global_defs {{\n{lines}\n}}\n{}", ROUTERS.replace("chk weight -5", ""));
+    let loaded = load_text(text(
+        "notify_fifo /run/all.fifo nobody :nogroup\nvrrp_notify_fifo /run/vrrp.fifo\nvrrp_notify_fifo_script \"/bin/r -v\" root",
+    ));
+    assert!(codes(&loaded).is_empty(), "{}", summary(&loaded));
+    let fifos = &loaded.config.fifos;
+    let (all, vrrp) = (fifos.all.as_ref().unwrap(), fifos.vrrp.as_ref().unwrap());
+    assert_eq!(all.path, std::path::Path::new("/run/all.fifo"));
+    let owner = all.owner.as_ref().unwrap();
+    assert_eq!((owner.user.as_str(), owner.group.as_deref()), ("nobody", Some("nogroup")));
+    assert!(all.script.is_none() && vrrp.owner.is_none());
+    assert_eq!(vrrp.script.as_ref().unwrap().argv, ["/bin/r", "-v"]);
 }
 
 #[test]

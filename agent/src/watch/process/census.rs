@@ -1,7 +1,7 @@
 //! Which processes are wanted ones, by reading `/proc`: no program is started for it.
 
-use super::super::{Readable, readable};
 use super::news::{Comm, News};
+use crate::readable::{Readable, readable};
 use hacluster_conf::model::track::{ArgumentMatch, ProcessProbe};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use std::collections::{HashMap, HashSet};

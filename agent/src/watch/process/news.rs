@@ -8,8 +8,8 @@
 //! Contract: a tracker that subscribes before it lists processes misses none. Who is too slow is told
 //! that something was lost, and lists again. A storm of forks wakes the station once in [`PAUSE`].
 
-use super::super::readable;
 use super::census::comm;
+use crate::readable::readable;
 use hacluster_net::netlink::{ProcessEvent, ProcessEvents};
 use std::io;
 use std::time::Duration;

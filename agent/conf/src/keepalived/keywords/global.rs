@@ -50,7 +50,7 @@ const MAIL: &[Keyword] = &[
     now("smtp_alert", Bool),
     now("smtp_alert_vrrp", Bool),
     now("smtp_alert_checker", Bool),
-    later(Topic::Mail, "no_email_faults", Flag),
+    now("no_email_faults", Flag),
     now("no_checker_emails", Flag),
 ];
 

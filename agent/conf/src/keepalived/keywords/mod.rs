@@ -97,7 +97,6 @@ pub(super) enum Status {
 pub(super) enum Topic {
     Script,
     Track,
-    Mail,
     Ipvs,
     Initial,
     Bfd,
@@ -120,7 +119,6 @@ impl Topic {
         match self {
             Self::Script => "no script is run: a failing check changes neither priority nor state",
             Self::Track => "what is tracked changes neither priority nor state",
-            Self::Mail => "no mail is sent",
             Self::Ipvs => "services are set up one by one, without marks of the packet filter",
             Self::Initial => "a server's script runs when its state changes, not at start",
             Self::Bfd => "no BFD session is run",

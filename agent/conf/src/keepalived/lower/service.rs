@@ -6,7 +6,7 @@ use super::notify::fifo_script;
 use super::values::{number, switch, wrong};
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::Findings;
-use crate::model::{Command, Fifo, Fifos, Mail, Scripts};
+use crate::model::{Command, Fifo, Fifos, Mail, ScriptUser, Scripts};
 use hacluster_core::time::Duration;
 
 const SMTP_PORT: u16 = 25;
@@ -27,6 +27,7 @@ pub(super) struct Services {
     server: Option<(String, u16)>,
     helo: Option<String>,
     timeout: Option<u32>,
+    no_faults: bool,
     startup: (Option<Command>, Option<u32>),
     shutdown: (Option<Command>, Option<u32>),
     all: Pipe,
@@ -36,14 +37,22 @@ pub(super) struct Services {
 
 /// A fifo while it is read.
 #[derive(Default)]
-struct Pipe {
+pub(super) struct Pipe {
     path: Option<String>,
-    script: Option<Command>,
+    owner: Option<ScriptUser>,
+    pub(super) script: Option<Command>,
 }
 
 impl Pipe {
-    fn complete(self) -> Option<Fifo> {
-        Some(Fifo { path: self.path?.into(), script: self.script })
+    /// `PATH [user [[:]group]]`.
+    pub(super) fn place(&mut self, line: &Statement, findings: &Findings) {
+        let Some((path, owner)) = line.params().split_first() else { return };
+        self.path = Some(path.text.clone());
+        self.owner = command::user(owner, findings);
+    }
+
+    pub(super) fn complete(self) -> Option<Fifo> {
+        Some(Fifo { path: self.path?.into(), owner: self.owner, script: self.script })
     }
 }
 
@@ -79,10 +88,9 @@ impl Services {
     }
 
     fn fifo(&mut self, line: &Statement, findings: &Findings) -> bool {
-        let path = || line.params().first().map(|word| word.text.clone());
         match line.keyword() {
-            "notify_fifo" => self.all.path = path(),
-            "vrrp_notify_fifo" => self.vrrp.path = path(),
+            "notify_fifo" => self.all.place(line, findings),
+            "vrrp_notify_fifo" => self.vrrp.place(line, findings),
             "notify_fifo_script" => self.all.script = fifo_script(line, findings),
             "vrrp_notify_fifo_script" => self.vrrp.script = fifo_script(line, findings),
             "fifo_write_vrrp_states_on_reload" => self.states_on_reload = true,
@@ -111,6 +119,7 @@ impl Services {
             "smtp_connect_timeout" => {
                 self.timeout = number(findings, line, 1..=3_600, "30 seconds are used").or(self.timeout)
             }
+            "no_email_faults" => self.no_faults = true,
             _ => return false,
         }
         true
@@ -145,6 +154,8 @@ impl Services {
             timeout: Duration::from_secs(self.timeout.unwrap_or(SMTP_TIMEOUT).into()),
             starttls: false,
             login: None,
+            ca_file: None,
+            faults: !self.no_faults,
         };
         (scripts, fifos, Some(mail).filter(|mail| !mail.to.is_empty()))
     }

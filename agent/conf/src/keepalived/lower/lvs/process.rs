@@ -2,12 +2,13 @@
 
 use super::super::super::parser::{Statement, Word};
 use super::super::notify::fifo_script;
+use super::super::service::Pipe;
 use super::super::values::{switch, wrong};
 use super::{error, lines};
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::{Findings, show};
+use crate::model::Config;
 use crate::model::lvs::{ClientCertificate, FlushOnStop, Lvs, SyncDaemon, Timeouts};
-use crate::model::{Command, Config, Fifo};
 use crate::notation::is_interface_name;
 use hacluster_core::time::Duration;
 use std::net::IpAddr;
@@ -24,7 +25,7 @@ pub(super) struct Process {
     pub(super) lvs: Lvs,
     pub(super) log_all_failures: bool,
     pub(super) alert: Option<bool>,
-    fifo: (Option<PathBuf>, Option<Command>),
+    fifo: Pipe,
 }
 
 /// Reads all of it; `config` holds the virtual routers.
@@ -40,9 +41,7 @@ pub(super) fn read(top: &[Statement], config: &Config, findings: &Findings) -> P
     for block in top.iter().filter(|statement| statement.keyword() == "SSL") {
         process.lvs.client = client(block, findings).or(process.lvs.client);
     }
-    if let (Some(path), script) = process.fifo.clone() {
-        process.lvs.fifo = Some(Fifo { path, script });
-    }
+    process.lvs.fifo = std::mem::take(&mut process.fifo).complete();
     process
 }
 
@@ -57,8 +56,8 @@ impl Process {
                 Some(word) if word.text == "VS" => self.lvs.flush_on_stop = FlushOnStop::Services,
                 Some(word) => wrong(findings, line.keyword(), word, "`VS` or nothing", "the line is ignored"),
             },
-            "lvs_notify_fifo" => self.fifo.0 = line.params().first().map(|word| word.text.clone().into()),
-            "lvs_notify_fifo_script" => self.fifo.1 = fifo_script(line, findings),
+            "lvs_notify_fifo" => self.fifo.place(line, findings),
+            "lvs_notify_fifo_script" => self.fifo.script = fifo_script(line, findings),
             "checker_log_all_failures" => {
                 self.log_all_failures = switch(findings, line).unwrap_or(self.log_all_failures)
             }
