@@ -22,6 +22,7 @@ pub mod board;
 pub mod check;
 pub mod chronicle;
 pub mod cluster;
+pub mod dry_run;
 pub mod event;
 pub mod fact;
 pub mod history;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use hacluster_agent::args::Args;
-use hacluster_agent::{check, init, log, script, supervisor};
+use hacluster_agent::{dry_run, init, log, script, supervisor};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         return run_scripts();
     }
     if args.check {
-        return check::check(&args);
+        return dry_run::check(&args);
     }
     log::init(args.log_format, args.syslog);
     if init::is_process_1() {

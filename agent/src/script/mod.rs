@@ -17,6 +17,7 @@
 mod client;
 mod frame;
 mod process;
+pub(crate) mod program;
 mod serve;
 
 pub use client::Runner;

@@ -2,7 +2,6 @@
 
 use super::connect::Target;
 use super::paced::{self, Way};
-use super::script::Program;
 use super::view::{Cause, Ran, Seen, Tracked, View, Wanted};
 use super::{Settings, file, process};
 use crate::event::{Event, EventSender, Place, What};
@@ -10,6 +9,7 @@ use crate::fact::Fact;
 use crate::mailbox::Sender;
 use crate::protocol::Command;
 use crate::script::Runner;
+use crate::script::program::Program;
 use hacluster_conf::model::TrackerId;
 use hacluster_conf::model::track::{Pace, Probe, Tracker};
 use hacluster_core::track::{Effect, Reading, Weight};
@@ -175,7 +175,7 @@ impl Desk {
                     Program::new(command.clone(), self.settings.scripts.clone(), self.runner.clone());
                 paced(Way::Program(Box::new(program)), *pace)
             }
-            Probe::File { path, init } => tokio::spawn(file::watch(path.clone(), *init, to)),
+            Probe::File { path, init } => tokio::spawn(file::numbers(path.clone(), *init, to)),
             Probe::Process(wanted) => {
                 let news = self.station.get_or_insert_with(process::Station::open).subscribe();
                 tokio::spawn(process::watch(wanted.clone(), news, to))

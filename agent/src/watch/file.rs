@@ -25,9 +25,21 @@ const NUMBER_MAX: u64 = 64;
 /// A file's mark, and what it holds.
 type Look = (Option<Mark>, io::Result<String>);
 
-/// Tells the number in `path` and every change of it. No file, or an empty one, counts as 0, as with
-/// keepalived; so does what is no number, with a warning.
-pub(super) async fn watch(path: PathBuf, init: Option<(i64, bool)>, to: Reporter) {
+/// Who wants to know what a file says.
+pub(crate) trait Listener: Send + Sync {
+    /// The number is `number` now, for this reason; returns whether anybody still listens.
+    fn hear(&self, number: i64, why: String) -> impl Future<Output = bool> + Send;
+}
+
+impl Listener for Reporter {
+    async fn hear(&self, number: i64, why: String) -> bool {
+        self.tell(Observation::new(Reading::Number(number), why)).await
+    }
+}
+
+/// Tells the number in `path` and every change of it, until nobody listens. No file, or an empty one,
+/// counts as 0, as with keepalived; so does what is no number, with a warning.
+pub(crate) async fn numbers(path: PathBuf, init: Option<(i64, bool)>, to: impl Listener) {
     if let Some((number, overwrite)) = init
         && let Err(error) = begin(&path, number, overwrite)
     {
@@ -48,8 +60,7 @@ pub(super) async fn watch(path: PathBuf, init: Option<(i64, bool)>, to: Reporter
             told = Some(mark);
             let number = text.and_then(|text| number(&text));
             let why = explain(&path, &number);
-            let reading = Reading::Number(number.unwrap_or_default());
-            if !to.tell(Observation::new(reading, why)).await {
+            if !to.hear(number.unwrap_or_default(), why).await {
                 return;
             }
         }

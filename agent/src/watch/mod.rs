@@ -13,9 +13,9 @@ mod desk;
 mod file;
 mod paced;
 mod process;
-mod script;
 mod view;
 
+pub(crate) use file::{Listener, numbers};
 pub use view::{Cause, Ran, Seen, Tracked, View};
 
 use crate::event::{EventSender, Place};

@@ -7,8 +7,8 @@
 
 use super::connect::Target;
 use super::desk::{Observation, Reporter};
-use super::script::Program;
 use super::view::Ran;
+use crate::script::program::Program;
 use hacluster_conf::model::track::Pace;
 use hacluster_core::track::{Judge, Reading};
 use std::time::Duration;
@@ -33,7 +33,18 @@ pub(super) struct Tried {
 impl Way {
     async fn once(&mut self, limit: Duration) -> Tried {
         match self {
-            Self::Program(program) => program.once(limit).await,
+            Self::Program(program) => match program.once(limit).await {
+                Ok(outcome) => Tried {
+                    good: Some(outcome.is_success()),
+                    text: outcome.to_string(),
+                    took: outcome.took,
+                    ran: Some(Ran {
+                        end: outcome.end.to_string().into(),
+                        output: outcome.output.as_str().into(),
+                    }),
+                },
+                Err(text) => Tried { good: None, text, took: Duration::ZERO, ran: None },
+            },
             Self::Connection(target) => target.once(limit).await,
         }
     }

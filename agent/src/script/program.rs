@@ -1,10 +1,8 @@
-//! A program whose exit status says whether all is well.
+//! A program that is run again and again to find out whether all is well.
 
-use super::paced::Tried;
-use super::view::Ran;
+use super::resolve::{Resolved, Trap, resolve};
+use super::{End, Job, Outcome, Runner};
 use crate::in_force::{Mark, mark};
-use crate::script::resolve::{Resolved, resolve};
-use crate::script::{End, Job, Outcome, Runner};
 use hacluster_conf::model::{Command, Scripts};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,7 +13,7 @@ const BELIEVED: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// What is run.
-pub(super) struct Program {
+pub(crate) struct Program {
     command: Command,
     scripts: Scripts,
     runner: Option<Runner>,
@@ -32,27 +30,21 @@ struct Known {
 }
 
 impl Program {
-    pub(super) fn new(command: Command, scripts: Scripts, runner: Option<Runner>) -> Self {
+    pub(crate) fn new(command: Command, scripts: Scripts, runner: Option<Runner>) -> Self {
         Self { command, scripts, runner, known: None, remarked: false }
     }
 
     /// Runs it once. As with keepalived, one that could not be run from the beginning (it is missing, or
     /// refused) says nothing; one that ran before and is gone has failed.
-    pub(super) async fn once(&mut self, limit: Duration) -> Tried {
-        let outcome = match timeout(limit, self.resolve()).await {
-            Ok(Ok(resolved)) => self.run(&resolved, limit).await,
-            Ok(Err(why)) if !self.remarked => {
-                return Tried { good: None, text: why, took: Duration::ZERO, ran: None };
-            }
-            Ok(Err(why)) => Outcome::failed(why),
-            Err(_) => Outcome::failed("looking up its file and user takes too long"),
-        };
-        let ran = Ran { end: outcome.end.to_string().into(), output: outcome.output.as_str().into() };
-        Tried {
-            good: Some(outcome.is_success()),
-            text: outcome.to_string(),
-            took: outcome.took,
-            ran: Some(ran),
+    ///
+    /// # Errors
+    /// Why it says nothing.
+    pub(crate) async fn once(&mut self, limit: Duration) -> Result<Outcome, String> {
+        match timeout(limit, self.resolve()).await {
+            Ok(Ok(resolved)) => Ok(self.run(&resolved, limit).await),
+            Ok(Err(why)) if !self.remarked => Err(why),
+            Ok(Err(why)) => Ok(Outcome::failed(why)),
+            Err(_) => Ok(Outcome::failed("looking up its file and user takes too long")),
         }
     }
 
@@ -85,8 +77,7 @@ impl Program {
             let mark = mark(&resolved.path);
             Ok((resolved, mark))
         });
-        let found: Result<_, crate::script::resolve::Trap> =
-            found.await.map_err(|_| "it cannot be looked up".to_owned())?;
+        let found: Result<_, Trap> = found.await.map_err(|_| "it cannot be looked up".to_owned())?;
         let (resolved, mark) = found.map_err(|trap| trap.to_string())?;
         if !std::mem::replace(&mut self.remarked, true) {
             resolved.remarks.iter().for_each(|trap| tracing::warn!("{trap}"));
