@@ -39,12 +39,26 @@ impl Keepalived {
 
     /// Starts its VRRP part on `host` with `config`, in the foreground, telling all on standard error.
     pub fn start(&self, host: &Host, config: &str) -> Result<Process> {
+        self.start_parts(host, config, &["--vrrp"])
+    }
+
+    /// As [`start`](Self::start), with virtual servers too.
+    pub fn start_whole(&self, host: &Host, config: &str) -> Result<Process> {
+        self.start_parts(host, config, &[])
+    }
+
+    fn start_parts(&self, host: &Host, config: &str, parts: &[&str]) -> Result<Process> {
         let file = host.directory().join("keepalived.conf");
         write(&file, config)?;
         let mut command = Command::new(&self.binary);
-        command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file"]).arg(&file);
+        command
+            .args(["--dont-fork", "--log-console", "--log-detail"])
+            .args(parts)
+            .arg("--use-file")
+            .arg(&file);
         command.arg("--pid").arg(host.directory().join("keepalived.pid"));
         command.arg("--vrrp_pid").arg(host.directory().join("vrrp.pid"));
+        command.arg("--checkers_pid").arg(host.directory().join("checkers.pid"));
         host.spawn("keepalived", command)
     }
 }

@@ -1,0 +1,168 @@
+//! Every way to a real server, every kind of service, in a pair of directors with clients.
+
+use crate::scene::{SERVERS, Scene, VIP, behind, both, flat};
+use anyhow::{Result, ensure};
+use hacluster_tests::harness::Suite;
+use std::net::Ipv4Addr;
+
+pub(crate) fn trials(suite: &mut Suite) {
+    both(suite, "direct_routing", flat, &[], direct_routing);
+    both(suite, "masquerading", behind, &["ip"], masquerading);
+    both(suite, "tunnelling", flat, &["ip", "modprobe"], tunnelling);
+    both(suite, "marks", flat, &["iptables-legacy"], marks);
+    both(suite, "groups", flat, &[], groups);
+    both(suite, "persistence", flat, &[], persistence);
+}
+
+/// A real server that is asked every second and given up at its first failure.
+fn server(ip: &str, weight: u32) -> String {
+    format!(
+        " real_server {ip} 80 {{\n  weight {weight}\n  HTTP_GET {{\n   url {{\n    path /\n    status_code 200\n   }}\n   \
+         connect_timeout 2\n   retry 0\n   delay_before_retry 1\n  }}\n }}\n"
+    )
+}
+
+fn service(head: &str, settings: &str, servers: &[(&str, u32)]) -> String {
+    let servers: String = servers.iter().map(|(ip, weight)| server(ip, *weight)).collect();
+    format!("{head} {{\n delay_loop 1\n protocol TCP\n {settings}\n{servers}}}\n")
+}
+
+fn everybody_serves(scene: &Scene<'_>) -> Result<()> {
+    SERVERS.into_iter().try_for_each(|name| scene.serve(name))
+}
+
+/// The whole life of a service, too.
+fn direct_routing(scene: &Scene<'_>) -> Result<()> {
+    scene.take(VIP)?;
+    everybody_serves(scene)?;
+    for director in ["director1", "director2"] {
+        scene.serve(director)?; // the sorry server is the director itself
+    }
+    let settings = "lb_algo wrr\n lb_kind DR\n sorry_server 127.0.0.1 80";
+    let servers = [("10.0.0.21", 2), ("10.0.0.22", 1)];
+    scene.direct("10.0.0.100/32", &service("virtual_server 10.0.0.100 80", settings, &servers))?;
+    let [head, one, two, sorry] = [
+        "-A -t 10.0.0.100:80 -s wrr",
+        "-a -t 10.0.0.100:80 -r 10.0.0.21:80 -g -w 2",
+        "-a -t 10.0.0.100:80 -r 10.0.0.22:80 -g -w 1",
+        "-a -t 10.0.0.100:80 -r 127.0.0.1:80 -g -w 1",
+    ];
+    scene.tables(&[head, one, two])?;
+    scene.answered(VIP)?;
+    scene.shares(VIP, &[("one", 6), ("two", 3)])?;
+    scene.close("one");
+    scene.tables(&[head, two])?;
+    scene.shares(VIP, &[("two", 3)])?;
+    scene.close("two");
+    scene.tables(&[head, sorry])?;
+    scene.answered_by(VIP, "director1")?;
+    everybody_serves(scene)?;
+    scene.tables(&[head, one, two])?;
+    scene.shares(VIP, &[("one", 6), ("two", 3)])?;
+    scene.lose_the_master(VIP)?;
+    scene.shares(VIP, &[("one", 6), ("two", 3)])
+}
+
+fn masquerading(scene: &Scene<'_>) -> Result<()> {
+    everybody_serves(scene)?;
+    for server in SERVERS {
+        scene.run(server, "ip route add default via 10.1.0.1")?;
+    }
+    for director in ["director1", "director2"] {
+        scene.host(director)?.set_sysctl("net/ipv4/ip_forward", "1")?;
+    }
+    let servers = [("10.1.0.21", 1), ("10.1.0.22", 1)];
+    let servers = service("virtual_server 10.0.0.100 80", "lb_algo rr\n lb_kind NAT", &servers);
+    scene.direct("10.0.0.100/32\n 10.1.0.1/24 dev eth1", &servers)?;
+    scene.tables(&[
+        "-A -t 10.0.0.100:80 -s rr",
+        "-a -t 10.0.0.100:80 -r 10.1.0.21:80 -m -w 1",
+        "-a -t 10.0.0.100:80 -r 10.1.0.22:80 -m -w 1",
+    ])?;
+    scene.answered(VIP)?;
+    scene.shares(VIP, &[("one", 3), ("two", 3)])?;
+    scene.lose_the_master(VIP)?;
+    scene.shares(VIP, &[("one", 3), ("two", 3)])
+}
+
+fn tunnelling(scene: &Scene<'_>) -> Result<()> {
+    scene.take(VIP)?;
+    everybody_serves(scene)?;
+    scene.run("one", "modprobe ipip")?; // brings tunl0 to every host
+    for server in SERVERS {
+        for setting in ["all", "tunl0"] {
+            scene.host(server)?.set_sysctl(&format!("net/ipv4/conf/{setting}/rp_filter"), "0")?;
+        }
+        scene.run(server, "ip link set tunl0 up")?;
+    }
+    let servers = [("10.0.0.21", 1), ("10.0.0.22", 3)];
+    let servers = service("virtual_server 10.0.0.100 80", "lb_algo wrr\n lb_kind TUN", &servers);
+    scene.direct("10.0.0.100/32", &servers)?;
+    scene.tables(&[
+        "-A -t 10.0.0.100:80 -s wrr",
+        "-a -t 10.0.0.100:80 -r 10.0.0.21:80 -i -w 1 --tun-type ipip",
+        "-a -t 10.0.0.100:80 -r 10.0.0.22:80 -i -w 3 --tun-type ipip",
+    ])?;
+    scene.answered(VIP)?;
+    scene.shares(VIP, &[("one", 2), ("two", 6)])?;
+    scene.lose_the_master(VIP)?;
+    scene.shares(VIP, &[("one", 2), ("two", 6)])
+}
+
+fn marks(scene: &Scene<'_>) -> Result<()> {
+    scene.take(VIP)?;
+    everybody_serves(scene)?;
+    for director in ["director1", "director2"] {
+        let rule = "iptables-legacy -w -t mangle -A PREROUTING -d 10.0.0.100 -p tcp -j MARK --set-mark 3";
+        scene.run(director, rule)?;
+    }
+    let servers = [("10.0.0.21", 1), ("10.0.0.22", 1)];
+    scene
+        .direct("10.0.0.100/32", &service("virtual_server fwmark 3", "lb_algo rr\n lb_kind DR", &servers))?;
+    scene.tables(&["-A -f 3 -s rr", "-a -f 3 -r 10.0.0.21:0 -g -w 1", "-a -f 3 -r 10.0.0.22:0 -g -w 1"])?;
+    scene.answered(VIP)?;
+    scene.shares(VIP, &[("one", 3), ("two", 3)])?;
+    scene.lose_the_master(VIP)?;
+    scene.shares(VIP, &[("one", 3), ("two", 3)])
+}
+
+fn groups(scene: &Scene<'_>) -> Result<()> {
+    let vips = [100, 101, 102].map(|last| Ipv4Addr::new(10, 0, 0, last));
+    vips.into_iter().try_for_each(|vip| scene.take(vip))?;
+    everybody_serves(scene)?;
+    let group = "virtual_server_group web {\n 10.0.0.100 80\n 10.0.0.101-102 80\n}\n";
+    let servers = [("10.0.0.21", 1), ("10.0.0.22", 1)];
+    let servers = service("virtual_server group web", "lb_algo rr\n lb_kind DR", &servers);
+    scene.direct("10.0.0.100/32\n 10.0.0.101/32\n 10.0.0.102/32", &(group.to_owned() + &servers))?;
+    let lines = vips.into_iter().flat_map(|vip| {
+        let server = |last: u8| format!("-a -t {vip}:80 -r 10.0.0.{last}:80 -g -w 1");
+        [format!("-A -t {vip}:80 -s rr"), server(21), server(22)]
+    });
+    let lines: Vec<_> = lines.collect();
+    scene.tables(&lines)?;
+    for vip in vips {
+        scene.answered(vip)?;
+        scene.shares(vip, &[("one", 2), ("two", 2)])?;
+    }
+    // They share their servers, and the fate of these.
+    scene.close("two");
+    let left: Vec<_> = lines.iter().filter(|line| !line.contains(".22:80")).collect();
+    scene.tables(&left)
+}
+
+fn persistence(scene: &Scene<'_>) -> Result<()> {
+    scene.take(VIP)?;
+    everybody_serves(scene)?;
+    let settings =
+        "lb_algo rr\n lb_kind DR\n persistence_timeout 300\n persistence_granularity 255.255.255.0";
+    let servers = [("10.0.0.21", 1), ("10.0.0.22", 1)];
+    scene.direct("10.0.0.100/32", &service("virtual_server 10.0.0.100 80", settings, &servers))?;
+    scene.tables(&[
+        "-A -t 10.0.0.100:80 -s rr -p 300 -M 255.255.255.0",
+        "-a -t 10.0.0.100:80 -r 10.0.0.21:80 -g -w 1",
+        "-a -t 10.0.0.100:80 -r 10.0.0.22:80 -g -w 1",
+    ])?;
+    let first = scene.answered(VIP)?;
+    ensure!(SERVERS.contains(&first.as_str()), "{first}");
+    scene.shares(VIP, &[(&first, 5)])
+}
