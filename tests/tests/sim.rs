@@ -1,10 +1,11 @@
 //! The seeded simulation. See `hacluster_tests::sim` for what a seed is.
 //!
-//! `HACLUSTER_SIM_SEEDS=20000` runs that many; `HACLUSTER_SIM_SEED=7` runs one and shows it.
+//! `HACLUSTER_SIM_SEEDS=20000` runs that many; `HACLUSTER_SIM_SEED=7` runs one and shows it,
+//! `HACLUSTER_SIM_GROUP_SEED=7` one with sync groups.
 
 use hacluster_core::machine::{Action, Input, Note, Reason, State, StateKind, TakeoverCause, Transition};
 use hacluster_tests::sim::trace::{Stimulus, What};
-use hacluster_tests::sim::{Outcome, Sabotage, run, run_without_moves};
+use hacluster_tests::sim::{Outcome, Sabotage, run, run_grouped, run_without_moves};
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
@@ -13,6 +14,8 @@ use std::{
 
 /// Enough to meet every kind of fault many times, few enough for every `cargo test`.
 const SEEDS_DEFAULT: u64 = 300;
+/// Worlds of sync groups last longer.
+const GROUP_SEEDS_DEFAULT: u64 = 100;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
@@ -38,6 +41,44 @@ fn every_world_is_safe_and_settles() {
     }
 }
 
+/// No node ever has half of its group, and once nothing goes wrong any more one node has all of it.
+#[test]
+fn every_world_of_sync_groups_is_whole_and_settles() {
+    if let Some(seed) = number_from("HACLUSTER_SIM_GROUP_SEED") {
+        let outcome = run_grouped(seed, Sabotage::None);
+        println!("{}", outcome.trace_text());
+        return demand_success(&outcome);
+    }
+    for seed in 0..number_from("HACLUSTER_SIM_SEEDS").unwrap_or(GROUP_SEEDS_DEFAULT) {
+        demand_success(&run_grouped(seed, Sabotage::None));
+    }
+}
+
+/// Groups rule, fail and give way, or their worlds prove nothing.
+#[test]
+fn the_worlds_of_sync_groups_are_eventful() {
+    let mut seen = BTreeSet::new();
+    for outcome in (0..GROUP_SEEDS_DEFAULT / 2).map(|seed| run_grouped(seed, Sabotage::None)) {
+        for record in &outcome.trace {
+            let What::Met { stimulus: Stimulus::Told(input), before, after, .. } = &record.what else {
+                continue;
+            };
+            match input {
+                Input::GroupRules | Input::GroupYields | Input::Fault(_) | Input::FaultCleared(_)
+                    if before.kind() != after.kind() =>
+                {
+                    seen.insert(format!("{input:?}"));
+                }
+                Input::GroupHastens => _ = seen.insert(format!("{input:?}")),
+                _ => {}
+            }
+        }
+    }
+    for needed in ["GroupRules", "GroupYields", "GroupHastens", "Fault(Group)", "FaultCleared(Group)"] {
+        assert!(seen.contains(needed), "{needed} never happens: {seen:?}");
+    }
+}
+
 #[test]
 fn worlds_that_once_failed_stay_safe() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/sim-regressions/seeds.txt");
@@ -58,6 +99,10 @@ fn worlds_that_once_failed_stay_safe() {
 fn the_same_seed_gives_the_same_trace() {
     for seed in 0..20 {
         assert_eq!(run(seed, Sabotage::None).fingerprint(), run(seed, Sabotage::None).fingerprint());
+    }
+    for seed in 0..20 {
+        let traces = [0, 1].map(|_| run_grouped(seed, Sabotage::None).fingerprint());
+        assert_eq!(traces[0], traces[1]);
     }
     assert_ne!(run(1, Sabotage::None).fingerprint(), run(2, Sabotage::None).fingerprint());
 }
@@ -155,6 +200,10 @@ fn every_check_can_fail() {
         (Sabotage::ForgetSuccessor, "moved"),
         (Sabotage::DeafToClaimed, "moved"),
     ];
+    for (defect, check) in [(Sabotage::ForgetGroup, "together"), (Sabotage::DeafToGroup, "liveness")] {
+        let caught = |seed| run_grouped(seed, defect).failure.is_some_and(|failure| failure.check == check);
+        assert!((0..SEEDS_DEFAULT).any(caught), "{defect:?} is not caught by `{check}`");
+    }
     for (defect, check) in defects {
         let caught = |seed| run(seed, defect).failure.is_some_and(|failure| failure.check == check);
         assert!((0..SEEDS_DEFAULT).any(caught), "{defect:?} is not caught by `{check}`");

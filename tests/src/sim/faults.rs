@@ -75,6 +75,7 @@ impl World {
             Kind::Stop if awake => self.stop(node),
             Kind::Start if life != Life::Running => self.start(node),
             Kind::Priority if awake => self.change_priority(node),
+            Kind::Link if self.grouped && awake && self.rng.chance(500) => self.flip_tracked(node),
             Kind::Link => self.flip_link(node),
             Kind::CutOneWay => {
                 self.net.set_cut(node, other, node != other);
@@ -190,6 +191,7 @@ impl World {
             self.nodes[node].link_up = true;
             if self.nodes[node].life == Life::Running {
                 self.stall_over(node);
+                self.heal_tracked(node);
             } else if self.rng.chance(700) {
                 self.start(node);
             }

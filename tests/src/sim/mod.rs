@@ -3,7 +3,8 @@
 //!
 //! One seed draws everything: the routers, the network and what goes wrong. First comes a safety
 //! phase with faults on; every check looks at every step. Then the world heals and must settle.
-//! In half of the worlds operators move routers between nodes, and a drill follows at the end.
+//! Worlds of their own bind all routers of a node to a sync group.
+//! In half of the others operators move routers between nodes, and a drill follows at the end.
 //!
 //! ```text
 //!   plan (seed) -> world ---- clock: what happens next
@@ -21,6 +22,7 @@ pub mod checks;
 pub mod clock;
 mod drill;
 mod faults;
+mod groups;
 pub mod kernel;
 mod moves;
 pub mod net;
@@ -33,5 +35,6 @@ pub mod sabotage;
 pub mod trace;
 pub mod world;
 
+pub use groups::run_grouped;
 pub use run::{Failure, Outcome, run, run_without_moves};
 pub use sabotage::Sabotage;

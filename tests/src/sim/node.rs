@@ -4,6 +4,7 @@ use super::kernel::Kernel;
 use super::moves::prepares;
 use super::plan::VirtualRouter;
 use super::trace::Garbage;
+use hacluster_core::group::Group;
 use hacluster_core::machine::{Machine, Parameters, Preemption, State, StateKind};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::Expectation;
@@ -78,6 +79,8 @@ pub struct Node {
     pub inbox: Vec<(Instant, Packet)>,
     /// Its virtual routers, in the world's order.
     pub routers: Vec<Router>,
+    /// Its sync group, where there are any: all of its routers.
+    pub group: Option<Group>,
     /// Its kernel.
     pub kernel: Kernel,
 }
@@ -104,6 +107,7 @@ impl Node {
             stalled: false,
             inbox: Vec::new(),
             routers: virtual_routers.iter().zip(parameters).map(router).collect(),
+            group: None,
             kernel: Kernel::default(),
         }
     }

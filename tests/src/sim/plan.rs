@@ -59,6 +59,18 @@ impl Plan {
     pub fn draw(rng: &mut Rng) -> Self {
         let nodes = rng.between(2, NODES_MAX as u64) as usize;
         let count = if rng.chance(300) { 2 } else { 1 };
+        Self::draw_rest(rng, nodes, count)
+    }
+
+    /// Draws a world with so many virtual routers.
+    pub fn draw_of(count: u8) -> impl FnOnce(&mut Rng) -> Self {
+        move |rng| {
+            let nodes = rng.between(2, NODES_MAX as u64) as usize;
+            Self::draw_rest(rng, nodes, count)
+        }
+    }
+
+    fn draw_rest(rng: &mut Rng, nodes: usize, count: u8) -> Self {
         let virtual_routers: Vec<_> = (0..count).map(|index| draw_virtual_router(rng, index)).collect();
         let mut routers = vec![Vec::new(); nodes];
         for virtual_router in &virtual_routers {

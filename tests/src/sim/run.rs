@@ -29,6 +29,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// Everything that happened.
     pub trace: Vec<Record>,
+    /// Names the kind of world: the variable that replays it.
+    variable: &'static str,
 }
 
 impl Outcome {
@@ -55,8 +57,9 @@ impl Outcome {
         }
         Some(format!(
             "{text}\nseed {seed}: check `{check}` failed at {at} s: {message}\nreplay it: \
-             HACLUSTER_SIM_SEED={seed} cargo test -p hacluster-tests --test sim -- --nocapture\n",
+             {variable}={seed} cargo test -p hacluster-tests --test sim -- --nocapture\n",
             seed = self.seed,
+            variable = self.variable,
             check = failure.check,
             at = failure.at.as_micros() as f64 / 1e6,
             message = failure.message,
@@ -77,14 +80,19 @@ pub fn run_without_moves(seed: u64) -> Outcome {
 fn run_world(seed: u64, world: World) -> Outcome {
     let mut run = Run { world, checks: Checks::new(), looked: 0 };
     let failure = run.all().err();
-    Outcome { seed, failure, trace: run.world.trace().to_vec() }
+    finish(seed, run, failure)
+}
+
+pub(super) fn finish(seed: u64, run: Run, failure: Option<Failure>) -> Outcome {
+    let variable = if run.world.grouped { "HACLUSTER_SIM_GROUP_SEED" } else { "HACLUSTER_SIM_SEED" };
+    Outcome { seed, failure, trace: run.world.trace().to_vec(), variable }
 }
 
 pub(super) struct Run {
     pub(super) world: World,
     pub(super) checks: Checks,
     /// Records the checks have seen.
-    looked: usize,
+    pub(super) looked: usize,
 }
 
 impl Run {
@@ -126,7 +134,10 @@ impl Run {
         found.map_err(|(check, message)| Failure { check, message, at: self.world.now() })
     }
 
-    fn liveness<T>(&self, verdict: impl FnOnce(&World) -> Result<T, String>) -> Result<T, Failure> {
+    pub(super) fn liveness<T>(
+        &self,
+        verdict: impl FnOnce(&World) -> Result<T, String>,
+    ) -> Result<T, Failure> {
         let at = self.world.now();
         verdict(&self.world).map_err(|message| Failure { check: "liveness", message, at })
     }

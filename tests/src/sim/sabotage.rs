@@ -33,6 +33,10 @@ pub enum Sabotage {
     ForgetSuccessor,
     /// A backup does not learn that its claim was confirmed.
     DeafToClaimed,
+    /// A sync group draws no conclusions.
+    ForgetGroup,
+    /// A member does not begin to rule with its sync group.
+    DeafToGroup,
 }
 
 impl Sabotage {
@@ -46,7 +50,8 @@ impl Sabotage {
             Self::LazyBackup => input == Input::Tick && kind == StateKind::Backup,
             Self::ForgetSuccessor => matches!(input, Input::YieldTo(Some(_))),
             Self::DeafToClaimed => input == Input::Claimed,
-            Self::LeadNobody | Self::BreakBeforeMake => false,
+            Self::DeafToGroup => input == Input::GroupRules,
+            Self::LeadNobody | Self::BreakBeforeMake | Self::ForgetGroup => false,
             Self::None | Self::ForgetRelease | Self::AnnounceEarly | Self::BelieveGarbage => false,
             Self::PreemptAnyway | Self::PreemptNever => false,
         };

@@ -5,6 +5,7 @@
 //! order, and addresses are announced only once the kernel has confirmed them.
 
 use super::clock::Clock;
+use super::groups;
 use super::kernel::Request;
 use super::moves::{Desk, Message};
 use super::net::Net;
@@ -34,6 +35,8 @@ pub(super) enum Event {
     KernelDone { node: usize },
     /// A router whose claim was refused tries again.
     ClaimRetry { node: usize, vr: usize, process: u32 },
+    /// The sync group of a process wanted to be asked again.
+    GroupDue { node: usize, process: u32 },
     /// A process notices its link.
     LinkNoticed { node: usize },
     /// A process gets time again.
@@ -67,6 +70,8 @@ pub struct World {
     pub(super) faulty: bool,
     pub(super) desk: Desk,
     pub(super) sabotage: Sabotage,
+    /// All virtual routers of a node are one sync group.
+    pub(super) grouped: bool,
     claims: u64,
     trace: Vec<Record>,
 }
@@ -74,8 +79,20 @@ pub struct World {
 impl World {
     /// The world of `seed`, with all processes started; without `moves` nobody moves routers.
     pub fn new(seed: u64, sabotage: Sabotage, moves: bool) -> Self {
+        let mut world = Self::with(seed, sabotage, Plan::draw, false);
+        world.desk.plan = world.desk.plan.filter(|_| moves);
+        world
+    }
+
+    /// As [`new`](Self::new), from what `draw` draws.
+    pub(super) fn with(
+        seed: u64,
+        sabotage: Sabotage,
+        draw: impl FnOnce(&mut Rng) -> Plan,
+        grouped: bool,
+    ) -> Self {
         let mut rng = Rng::new(seed);
-        let plan = Plan::draw(&mut rng);
+        let plan = draw(&mut rng);
         let node =
             |(index, parameters): (usize, &Vec<_>)| Node::new(index, &plan.virtual_routers, parameters);
         let nodes: Vec<_> = plan.routers.iter().enumerate().map(node).collect();
@@ -91,10 +108,11 @@ impl World {
             faulty: true,
             desk: Desk::new(Rng::new(!seed)),
             sabotage,
+            grouped,
             claims: 0,
             trace: Vec::new(),
         };
-        world.desk.plan = world.desk.plan.filter(|_| moves);
+        world.desk.plan = world.desk.plan.filter(|_| !grouped);
         world.clock.after(Duration::ZERO, Event::Fault);
         world.clock.after(Duration::ZERO, Event::Order);
         for node in 0..world.nodes.len() {
@@ -121,6 +139,7 @@ impl World {
             Event::Wake { node, vr, process } => self.wake(node, vr, process),
             Event::KernelDone { node } => self.kernel_done(node),
             Event::ClaimRetry { node, vr, process } => self.claim_retry(node, vr, process),
+            Event::GroupDue { node, process } => self.group_due(node, process),
             Event::LinkNoticed { node } => self.notice_link(node),
             Event::StallOver { node, process } if self.nodes[node].process == process => {
                 self.stall_over(node)
@@ -154,13 +173,19 @@ impl World {
         node.inbox.clear();
         self.desk.forget(index);
         self.remark(Some(index), "starts".to_owned());
-        for vr in 0..self.plan.virtual_routers.len() {
-            let node = &mut self.nodes[index];
-            let adopt = node.kernel.holds(vr) || claimable;
-            let (address, link_up) = (node.address, node.link_up);
-            let router = &mut node.routers[vr];
-            router.machine = Machine::new(self.sabotage.parameters(router.in_force()), address);
+        let node = &mut self.nodes[index];
+        node.group = groups::fresh(self.grouped);
+        for router in &mut node.routers {
+            router.machine = Machine::new(self.sabotage.parameters(router.in_force()), node.address);
             (router.claim, router.armed) = (None, None);
+        }
+        if self.grouped {
+            (0..self.plan.virtual_routers.len()).for_each(|vr| self.tell(index, vr, Input::Bind(true)));
+        }
+        for vr in 0..self.plan.virtual_routers.len() {
+            let node = &self.nodes[index];
+            let adopt = node.kernel.holds(vr) || claimable;
+            let (link_up, router) = (node.link_up, &node.routers[vr]);
             if router.lead.is_some() {
                 let lead = router.lead;
                 self.tell(index, vr, Input::Lead(lead));
@@ -286,6 +311,19 @@ impl World {
     }
 
     fn meet(&mut self, index: usize, vr: usize, at: Instant, stimulus: Stimulus, injected: Option<Garbage>) {
+        self.meet_alone(index, vr, at, stimulus, injected);
+        self.settle_group(index);
+    }
+
+    /// The others of its sync group learn of it later.
+    pub(super) fn meet_alone(
+        &mut self,
+        index: usize,
+        vr: usize,
+        at: Instant,
+        stimulus: Stimulus,
+        injected: Option<Garbage>,
+    ) {
         let machine = &mut self.nodes[index].routers[vr].machine;
         let before = machine.state().clone();
         if let Stimulus::Told(input) = stimulus

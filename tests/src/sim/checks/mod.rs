@@ -10,6 +10,7 @@ mod progress;
 mod resign;
 mod rivals;
 mod speech;
+mod together;
 
 pub use moved::Route;
 
@@ -53,6 +54,18 @@ impl Checks {
             settled: Vec::new(),
             moved: None,
         }
+    }
+
+    /// Those that hold for sync groups: the others expect a router to decide alone.
+    pub fn of_groups() -> Self {
+        let checks: Vec<Box<dyn Check>> = vec![
+            Box::new(announce::Announce),
+            Box::new(invalid::Invalid),
+            Box::new(speech::Speech),
+            Box::new(addresses::Addresses),
+            Box::new(together::Together),
+        ];
+        Self { checks, settled: Vec::new(), moved: None }
     }
 
     /// From here on no group may be without a ruler.

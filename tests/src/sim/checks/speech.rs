@@ -17,7 +17,8 @@ impl Check for Speech {
             let (from, to) = (before.kind(), after.kind());
             for action in actions {
                 let Action::Advertise(priority) = action else { continue };
-                let resigns = *stimulus == Stimulus::Told(Input::Resign) && to == StateKind::Backup;
+                let told = [Input::Resign, Input::GroupYields].map(Stimulus::Told);
+                let resigns = told.contains(stimulus) && to == StateKind::Backup;
                 let ends = matches!(to, StateKind::Initialize | StateKind::Fault);
                 let leaves = from == StateKind::Master && (resigns || ends);
                 let rules = from == StateKind::Master || to == StateKind::Master;
