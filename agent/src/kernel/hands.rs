@@ -10,6 +10,7 @@ use super::announcer::Announcer;
 use super::filter::{Filter, FilterSettings};
 use super::holding::{Holding, Want};
 use super::interfaces::Interfaces;
+use super::promotion::Promoted;
 use super::routing::Routing;
 use super::view::LISTING;
 use super::{Definition, Leftover, Order, Report, RouterId};
@@ -21,7 +22,7 @@ use hacluster_core::time::Instant;
 use hacluster_net::netlink::{AddressSpec, Group, Monitor, Requests};
 use hacluster_net::poll::Waiter;
 use hacluster_net::raw::ArpSocket;
-use hacluster_net::{NetError, clock, sysctl};
+use hacluster_net::{NetError, clock};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub(super) struct Hands {
     pub(super) filter: Filter,
     pub(super) routing: Routing,
     pub(super) leftovers: Vec<Leftover>,
+    promoted: Promoted,
     /// Definitions that wait for the next listing.
     pub(super) defined: Vec<RouterId>,
     pub(super) next_sweep: Instant,
@@ -92,6 +94,7 @@ impl Hands {
             announcer: Announcer::default(),
             routing: Routing::default(),
             leftovers,
+            promoted: Promoted::default(),
             defined: Vec::new(),
             next_sweep: clock::now() + LISTING,
             next_listing: clock::now() + LISTING,
@@ -125,6 +128,7 @@ impl Hands {
             if self.stopping && self.work.is_empty() {
                 self.filter.close();
                 self.withdraw_fixed();
+                self.promoted.restore();
                 self.reports.send_patiently(Report::Finished);
                 return;
             }
@@ -188,8 +192,8 @@ impl Hands {
         self.index_slots(id);
         self.defined.push(id);
         if definition.promote_secondaries {
-            let written = sysctl::write(&definition.identity.interface, "promote_secondaries", 1);
-            written.unwrap_or_else(|error| self.trouble(error));
+            let promoted = self.promoted.set(&definition.identity.interface);
+            promoted.unwrap_or_else(|error| self.trouble(error));
         }
     }
 

@@ -19,6 +19,7 @@ mod filter;
 mod hands;
 mod holding;
 mod interfaces;
+mod promotion;
 mod routing;
 mod view;
 mod work;

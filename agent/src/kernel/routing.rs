@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Contract: an addition never replaces what another program set, and a removal is of what carries our
-//! mark. The kernel drops routes with a link or an address without a word, so after either it is asked
+//! mark: what takes the place of ours is told, and stays until it goes. The kernel drops routes with a link or an address without a word, so after either it is asked
 //! what is left.
 
 mod plan;
@@ -32,6 +32,9 @@ use std::sync::Arc;
 const NOTIFICATIONS: usize = 512;
 /// At least this long between listings, whoever undoes our work.
 const BETWEEN_LISTINGS: Duration = Duration::from_millis(50);
+
+/// The same when more happens than can be heard.
+const BETWEEN_OVERRUNS: Duration = Duration::from_secs(1);
 
 /// What the kernel thread keeps for routes and rules beside the routers' own plans.
 #[derive(Debug, Default)]
@@ -94,7 +97,7 @@ impl Hands {
 
     fn open_route_monitor(&self) -> Result<Monitor, NetError> {
         let monitor = Monitor::open(&[Group::Ipv4Routes, Group::Ipv4Rules])?;
-        monitor.only_removals_of(ROUTE_PROTOCOL)?;
+        monitor.only_losses_of(ROUTE_PROTOCOL)?;
         self.waiter.add(&monitor, super::hands::ROUTES)?;
         Ok(monitor)
     }
@@ -102,14 +105,24 @@ impl Hands {
     pub(super) fn hear_routes(&mut self) {
         let own = Some(self.requests.port_id());
         let Some(monitor) = &mut self.routing.monitor else { return };
-        let (mut removed, mut by) = (false, self.routing.culprit);
+        let plans = self.holdings.values().map(|holding| &holding.plan).chain([&self.routing.fixed]);
+        let (mut lost, mut by, mut overrun) = (false, self.routing.culprit, false);
         let heard = monitor.read(NOTIFICATIONS, &mut |event| match event {
-            Kernel::RouteRemoved { sender } if sender == own => {}
-            Kernel::RouteRemoved { sender } => (removed, by) = (true, sender),
-            _ => removed = true,
+            Kernel::RouteRemoved { sender } | Kernel::RouteReplaced { sender, .. } if sender == own => {}
+            Kernel::RouteRemoved { sender } => (lost, by) = (true, sender),
+            Kernel::RouteReplaced { route, sender } => {
+                if plans.clone().any(|plan| plan.has_at(&route)) {
+                    (lost, by) = (true, sender);
+                }
+            }
+            _ => overrun = true,
         });
         self.routing.culprit = by;
-        self.routing.due |= removed;
+        self.routing.due |= lost || overrun;
+        if overrun {
+            // Somebody changes thousands of routes: to list them all the time would make it worse.
+            self.routing.not_before = self.routing.not_before.max(clock::now() + BETWEEN_OVERRUNS);
+        }
         if let Err(error) = heard {
             self.trouble(error);
         }

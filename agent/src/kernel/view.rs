@@ -54,7 +54,7 @@ impl Hands {
                 self.address_added(address);
             }
             Kernel::AddressRemoved { address, sender } => self.address_removed(&address, sender),
-            Kernel::RouteRemoved { .. } => {} // heard elsewhere
+            Kernel::RouteRemoved { .. } | Kernel::RouteReplaced { .. } => {} // heard elsewhere
             Kernel::Overrun => {
                 self.farewells.clear(); // their echoes are lost
                 self.list_all();

@@ -7,7 +7,7 @@ use hacluster_tests::harness::{
     Instance, Running, Suite, VIP, Wire, free, hold, pair, remove_address, settle_first,
 };
 use std::net::Ipv4Addr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("routes_and_rules_follow_the_master", follow_the_master);
@@ -16,6 +16,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("routes_survive_a_killed_agent_and_a_successor_keeps_them", survive_a_crash);
     suite.trial("routes_nobody_names_any_more_are_cleaned", stale_are_cleaned);
     suite.trial("a_route_of_another_program_stays_and_is_told", of_another_program);
+    suite.trial("a_route_replaced_by_hand_is_told_at_once_and_comes_back_after_it", replaced_by_hand);
     suite.trial("a_route_through_a_dead_interface_is_a_fault_unless_untracked", through_a_dead_interface);
     suite.trial("what_is_static_is_set_kept_and_removed_at_the_end", statics);
     suite.trial("a_reload_changes_routes_alone", reload);
@@ -188,22 +189,52 @@ fn stale_are_cleaned() -> Result<()> {
 }
 
 /// Adds a blackhole as `ip route add blackhole 10.53.0.0/16 proto static` does.
+/// Where one of [`ROUTES`] is.
+fn foreign() -> RouteSpec {
+    RouteSpec {
+        kind: 6,
+        destination: Ipv4Addr::new(10, 53, 0, 0),
+        prefix_len: 16,
+        tos: 0,
+        table: 254,
+        metric: 0,
+        scope: 0,
+        source: None,
+        hops: Vec::<Hop>::new(),
+        settings: Vec::new(),
+        locked: 0,
+    }
+}
+
 fn add_foreign(host: &Host) -> Result<()> {
-    host.netlink(|requests| {
-        let spec = RouteSpec {
-            kind: 6,
-            destination: Ipv4Addr::new(10, 53, 0, 0),
-            prefix_len: 16,
-            tos: 0,
-            table: 254,
-            metric: 0,
-            scope: 0,
-            source: None,
-            hops: Vec::<Hop>::new(),
-            settings: Vec::new(),
-            locked: 0,
-        };
-        Ok(requests.add_route_as(4, &spec)?)
+    host.netlink(|requests| Ok(requests.add_route_as(4, &foreign())?))
+}
+
+/// As `ip route replace` does it.
+fn replaced_by_hand() -> Result<()> {
+    let unreachable = || RouteSpec { kind: 7, ..foreign() };
+    let elsewhere = || RouteSpec { destination: Ipv4Addr::new(10, 77, 0, 0), ..foreign() };
+    Lab::run(pair(), move |lab| {
+        let left = lab.host("left")?;
+        let agent = Running::start(left, Instance::new(150).master().with(ROUTES))?;
+        until(left, COUNT)?;
+        let start = Instant::now();
+        left.netlink(move |requests| Ok(requests.replace_route_as(4, &unreachable())?))?;
+        agent.logged(&["route blackhole 10.53.0.0/16 is not set: another program has a route"])?;
+        // The next listing without a reason comes after half a minute.
+        ensure!(start.elapsed() < Duration::from_secs(20), "told after {:?}", start.elapsed());
+        until(left, (3, 2))?;
+        // Others that are replaced are nothing to us.
+        left.netlink(move |requests| {
+            requests.add_route_as(4, &elsewhere())?;
+            Ok(requests.replace_route_as(4, &elsewhere())?)
+        })?;
+        left.netlink(move |requests| Ok(requests.remove_route_as(4, &unreachable())?))?;
+        until(left, COUNT)?;
+        ensure!(agent.lines(&["is not set"]).len() == 1, "told more than once");
+        agent.stop()?;
+        ensure!(count(left)? == (0, 0), "left behind");
+        Ok(())
     })
 }
 

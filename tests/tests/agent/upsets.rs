@@ -1,15 +1,16 @@
 //! Virtual addresses that somebody else takes away.
 
 use anyhow::{Result, ensure};
-use hacluster_lab::{LIMIT, Lab, wait_for};
+use hacluster_lab::{LIMIT, Lab, wait_for, wait_until};
 use hacluster_tests::harness::{
     Instance, Running, Suite, VIP, Wire, add_virtual, free, hold, pair, remove_address, settle_first,
 };
-use std::{net::Ipv4Addr, time::Instant};
+use std::{net::Ipv4Addr, process::Command, time::Instant};
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("an_address_deleted_by_hand_is_back_without_a_change", deleted_by_hand);
     suite.trial("addresses_purged_with_their_first_one_are_back", purged);
+    suite.trial("promote_secondaries_is_left_as_it_was_found", promoted);
     suite.trial("another_tool_that_adds_and_removes_changes_nothing", another_tool);
     suite.trial("an_address_put_on_a_backup_is_taken_off", put_on_a_backup);
 }
@@ -64,6 +65,30 @@ fn purged() -> Result<()> {
         all()?;
         ensure!(master.transitions().len() == transitions, "the state changed");
         wire.never_resigned("left")
+    })
+}
+
+fn promoted() -> Result<()> {
+    const SETTING: &str = "/proc/sys/net/ipv4/conf/eth0/promote_secondaries";
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let is = |value: &'static str| {
+            wait_until("the setting of the interface", LIMIT, || {
+                let mut command = Command::new("cat");
+                command.arg(SETTING);
+                let said = left.run(command)?.stdout;
+                Ok((String::from_utf8_lossy(&said).trim() == value).then_some(()))
+            })
+        };
+        for before in ["0", "1"] {
+            left.set_sysctl("net/ipv4/conf/eth0/promote_secondaries", before)?;
+            let agent = Running::start(left, Instance::new(255).with("promote_secondaries"))?;
+            hold(left, VIP)?;
+            is("1")?;
+            agent.stop()?;
+            is(before)?;
+        }
+        Ok(())
     })
 }
 

@@ -6,7 +6,7 @@ use super::{
     route::{self, RouteSpec},
 };
 use crate::NetError;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
@@ -98,6 +98,13 @@ impl Requests {
     /// Adds a route in the name of another program, which marks its routes `protocol` (4 is STATIC).
     pub fn add_route_as(&mut self, protocol: u8, spec: &RouteSpec) -> Result<(), NetError> {
         self.route_as(protocol, route::add(spec))
+    }
+
+    /// Puts a route in the place of whatever has its destination, in the name of another program
+    /// (`ip route replace`).
+    pub fn replace_route_as(&mut self, protocol: u8, spec: &RouteSpec) -> Result<(), NetError> {
+        let flags = NLM_F_CREATE | NLM_F_REPLACE;
+        self.route_as(protocol, Request { flags, ..route::add(spec) })
     }
 
     /// Removes a route in the name of another program.

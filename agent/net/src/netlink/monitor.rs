@@ -1,7 +1,7 @@
 //! Hearing of changes to links, addresses, routes and rules as they happen.
 
 use super::{
-    AddressEntry, Link,
+    AddressEntry, Link, RouteEntry,
     ear::{Ear, Heard, instruction, number_in_filter},
     frame::{Frame, frames},
     open_socket,
@@ -19,7 +19,7 @@ pub enum Group {
     Links,
     /// IPv4 addresses: added, changed, removed (`RTNLGRP_IPV4_IFADDR`).
     Ipv4Addresses,
-    /// IPv4 routes (`RTNLGRP_IPV4_ROUTE`): of interest with [`Monitor::only_removals_of`].
+    /// IPv4 routes (`RTNLGRP_IPV4_ROUTE`): of interest with [`Monitor::only_losses_of`].
     Ipv4Routes,
     /// IPv4 policy rules (`RTNLGRP_IPV4_RULE`).
     Ipv4Rules,
@@ -55,6 +55,14 @@ pub enum Event {
     },
     /// A route or a rule was removed; which one, a listing tells.
     RouteRemoved {
+        /// Port id of the socket that asked for it, see [`Event::AddressRemoved`].
+        sender: Option<u32>,
+    },
+    /// A route took the place of another one that had its destination, table and metric
+    /// (`ip route replace`, `ip route change`). What was there before is not told.
+    RouteReplaced {
+        /// How it is now.
+        route: RouteEntry,
         /// Port id of the socket that asked for it, see [`Event::AddressRemoved`].
         sender: Option<u32>,
     },
@@ -96,10 +104,11 @@ impl Monitor {
         self.ear.filter(&additions_filter(port_id))
     }
 
-    /// From now on, of routes and rules reports removals alone, and of routes those that carry the mark
-    /// `protocol`: a routing daemon may change thousands of others a second.
-    pub fn only_removals_of(&self, protocol: u8) -> Result<(), NetError> {
-        self.ear.filter(&removals_filter(protocol))
+    /// From now on, of routes and rules reports only what may cost one with the mark `protocol`: removals
+    /// of routes with that mark and of rules, and every replacement. A routing daemon may add and remove
+    /// thousands of others a second.
+    pub fn only_losses_of(&self, protocol: u8) -> Result<(), NetError> {
+        self.ear.filter(&losses_filter(protocol))
     }
 
     /// Limits the queue in the kernel to about `bytes` (4 MiB at first), to provoke overruns in tests.
@@ -157,16 +166,22 @@ fn additions_filter(port_id: u32) -> [SockFilter; 6] {
     ]
 }
 
-/// Lets pass `RTM_DELRULE`, and `RTM_DELROUTE` of routes marked `protocol`.
-fn removals_filter(protocol: u8) -> [SockFilter; 7] {
+/// Lets pass `RTM_DELRULE`, `RTM_DELROUTE` of routes marked `protocol`, and `RTM_NEWROUTE` that took the
+/// place of another.
+fn losses_filter(protocol: u8) -> [SockFilter; 10] {
     use libc::*;
+    const FLAGS_OFFSET: u32 = 6;
     const PROTOCOL_OFFSET: u32 = 16 + 5;
+    let is = |kind, yes, no| instruction(BPF_JMP | BPF_JEQ | BPF_K, yes, no, kind_in_filter(kind));
     [
         instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, KIND_OFFSET),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, kind_in_filter(RTM_DELRULE)),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, kind_in_filter(RTM_DELROUTE)),
+        is(RTM_DELRULE, 6, 0),
+        is(RTM_DELROUTE, 1, 0),
+        is(RTM_NEWROUTE, 2, 5),
         instruction(BPF_LD | BPF_B | BPF_ABS, 0, 0, PROTOCOL_OFFSET),
-        instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, protocol.into()),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 2, 3, protocol.into()),
+        instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, FLAGS_OFFSET),
+        instruction(BPF_JMP | BPF_JSET | BPF_K, 0, 1, kind_in_filter(NLM_F_REPLACE as u16)),
         instruction(BPF_RET | BPF_K, 0, 0, u32::MAX),
         instruction(BPF_RET | BPF_K, 0, 0, 0),
     ]
@@ -184,6 +199,9 @@ fn event(frame: &Frame<'_>) -> Option<Event> {
         }
         libc::RTM_DELADDR => {
             AddressEntry::parse(frame.body).map(|address| Event::AddressRemoved { address, sender })
+        }
+        libc::RTM_NEWROUTE if frame.flags & libc::NLM_F_REPLACE as u16 != 0 => {
+            RouteEntry::parse(frame.body).map(|route| Event::RouteReplaced { route, sender })
         }
         libc::RTM_DELROUTE | libc::RTM_DELRULE => Some(Event::RouteRemoved { sender }),
         _ => None,

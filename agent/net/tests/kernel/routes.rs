@@ -15,7 +15,7 @@ pub(crate) const TRIALS: &[(&str, Body)] = &[
     ("routes::every_kind_is_set_listed_and_removed", every_kind),
     ("routes::one_of_another_program_stays", one_of_another_program_stays),
     ("routes::what_leads_nowhere_is_refused_with_the_kernels_words", leads_nowhere),
-    ("routes::removals_of_ours_alone_are_heard", removals_of_ours_alone_are_heard),
+    ("routes::losses_of_ours_alone_are_heard", losses_of_ours_alone_are_heard),
     ("routes::a_link_switched_off_takes_them_along", a_link_switched_off_takes_them_along),
     ("routes::rules_are_set_listed_and_removed", rules),
 ];
@@ -103,9 +103,9 @@ fn leads_nowhere(world: &mut World) -> Result<(), Failed> {
     Ok(())
 }
 
-fn removals_of_ours_alone_are_heard(world: &mut World) -> Result<(), Failed> {
+fn losses_of_ours_alone_are_heard(world: &mut World) -> Result<(), Failed> {
     let mut monitor = Monitor::open(&[Group::Ipv4Routes, Group::Ipv4Rules])?;
-    monitor.only_removals_of(ROUTE_PROTOCOL)?;
+    monitor.only_losses_of(ROUTE_PROTOCOL)?;
     let mut other = Requests::open()?;
     let (theirs, ours) = (to(1, vec![dev(world)]), to(2, vec![dev(world)]));
     world.requests.add_route_as(FOREIGN, &theirs)?;
@@ -115,6 +115,12 @@ fn removals_of_ours_alone_are_heard(world: &mut World) -> Result<(), Failed> {
     let heard = wait_for_event(&mut monitor, "the removal is heard", |_| true)?;
     assert_eq!(heard, Event::RouteRemoved { sender: Some(other.port_id()) });
     assert!(!monitor.read(10, &mut |event| panic!("one more: {event:?}"))?);
+    all_well(world.requests.add_routes([&ours]))?;
+    other.replace_route_as(FOREIGN, &ours)?;
+    let heard = wait_for_event(&mut monitor, "the replacement is heard", |_| true)?;
+    let Event::RouteReplaced { route, sender } = heard else { return Err("another event".into()) };
+    assert_eq!((route.protocol, route.destination), (FOREIGN, ours.destination));
+    assert_eq!(sender, Some(other.port_id()));
     let rule = RuleSpec { action: 1, table: 100, priority: Some(50), ..RuleSpec::default() };
     all_well(world.requests.add_rules([&rule]))?;
     let listed = world.requests.dump_rules(ROUTE_PROTOCOL)?;

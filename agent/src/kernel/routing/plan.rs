@@ -130,6 +130,19 @@ impl Plan {
         tracked.flat_map(|item| devices(&item.thing))
     }
 
+    /// Whether a route that is there stands where `entry` is now.
+    pub(super) fn has_at(&self, entry: &RouteEntry) -> bool {
+        self.items.iter().any(|item| match &item.thing {
+            Thing::Route(route) => {
+                let network = (route.destination.ip, route.destination.prefix_len);
+                item.present
+                    && (network, route.tos, route.table, route.metric)
+                        == ((entry.destination, entry.prefix_len), entry.tos, entry.table, entry.metric)
+            }
+            Thing::Address(_) | Thing::Rule(_) => false,
+        })
+    }
+
     pub(super) fn has_addresses(&self) -> bool {
         self.items.iter().any(|item| matches!(item.thing, Thing::Address(_)))
     }
