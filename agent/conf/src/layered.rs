@@ -14,12 +14,15 @@
 //!   are asked for; lists are separated by commas. Other variables are nobody's business.
 //! - `HACLUSTER_TRACKER__CHK_NGINX__INTERVAL=5` works for trackers that some file names, and so does
 //!   `HACLUSTER_MAIL__SERVER=...`.
+//! - Virtual servers are known by their names, too; no variable overrides them.
 //! - `[api]` and `[[peer]]` stand only here: keepalived.conf has no words for them.
 //! - A virtual router with any error in what is written of it is refused: a wrong priority or password
 //!   makes two masters. With a syntax error in any file nothing of the layers is used.
 
+mod check;
 mod cluster;
 mod command;
+mod lvs;
 mod read;
 mod route;
 mod router;
@@ -88,7 +91,7 @@ fn apply(mut loaded: Loaded, path: &Path, source: &dyn Source, may_name_base: bo
         }
         let names: Vec<String> = loaded.config.routers.iter().map(|router| router.name.clone()).collect();
         layers.read_environment(&names, source, &mut loaded.sources);
-        lower(&mut loaded.config, &layers, &findings, path, &source.host_name());
+        lower(&mut loaded.config, &layers, &findings, path, source);
     }
     loaded.diagnostics.extend(findings.finish());
     loaded
@@ -124,7 +127,8 @@ fn take_base(
     loaded.config = base.config;
 }
 
-fn lower(config: &mut Config, layers: &Layers, findings: &Findings, path: &Path, host_name: &str) {
+fn lower(config: &mut Config, layers: &Layers, findings: &Findings, path: &Path, source: &dyn Source) {
+    let host_name = &source.host_name();
     let known = rules::known(&config.routers);
     let mut root = layers.merged(findings);
     if let Some(table) = root.table("agent") {
@@ -151,6 +155,7 @@ fn lower(config: &mut Config, layers: &Layers, findings: &Findings, path: &Path,
     config.share_trackers();
     cluster::lower(config, &mut root, layers, path, host_name);
     rules::check(config, &known, layers, findings);
+    lvs::lower(config, &mut root, layers, (path, host_name, &source.own_addresses()), findings);
 }
 
 /// Reads each virtual router over the one of the same name, or as a new one.

@@ -1,6 +1,7 @@
 //! How single values are written: the same in keepalived.conf and agent.toml.
 
 pub(crate) mod lvs;
+pub(crate) mod pace;
 
 use crate::model::{AddressScope, Broadcast};
 use std::net::{IpAddr, Ipv4Addr};

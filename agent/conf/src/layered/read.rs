@@ -17,11 +17,12 @@ use toml::{
 };
 
 /// The tables of a file.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 13] = [
     "agent",
     "api",
     "fifos",
     "global",
+    "lvs",
     "mail",
     "packet_filter",
     "peer",
@@ -29,6 +30,7 @@ const TABLES: [&str; 11] = [
     "sync_group",
     "tracker",
     "virtual_router",
+    "virtual_server",
 ];
 /// Longest name of a virtual router or peer.
 const NAME_MAX_BYTES: usize = 128;
@@ -56,10 +58,11 @@ pub(super) enum List {
     Peers,
     Trackers,
     Groups,
+    Services,
 }
 
 impl List {
-    const ALL: [Self; 4] = [Self::Routers, Self::Peers, Self::Trackers, Self::Groups];
+    const ALL: [Self; 5] = [Self::Routers, Self::Peers, Self::Trackers, Self::Groups, Self::Services];
 
     /// Its name in a file.
     fn table(self) -> &'static str {
@@ -68,6 +71,7 @@ impl List {
             Self::Peers => "peer",
             Self::Trackers => "tracker",
             Self::Groups => "sync_group",
+            Self::Services => "virtual_server",
         }
     }
 
@@ -78,6 +82,7 @@ impl List {
             Self::Peers => ("peer", "node2"),
             Self::Trackers => ("tracker", "chk_nginx"),
             Self::Groups => ("sync group", "VG_1"),
+            Self::Services => ("virtual server", "web"),
         }
     }
 
@@ -87,6 +92,7 @@ impl List {
         match self {
             Self::Routers | Self::Trackers | Self::Groups => 4096,
             Self::Peers => 64,
+            Self::Services => 16_384,
         }
     }
 
@@ -97,6 +103,7 @@ impl List {
             Self::Peers => "too-many-peers",
             Self::Trackers => "too-many-trackers",
             Self::Groups => "too-many-groups",
+            Self::Services => "too-many-services",
         }
     }
 }
@@ -317,8 +324,8 @@ impl Reader<'_> {
                 )
                 .at(&self.span(key.span()))
                 .note(
-                    "a file has the tables [agent], [global], [api], [scripts], [mail], [fifos], [[peer]], \
-                             [[tracker]], [[virtual_router]] and [[sync_group]]",
+                    "a file has the tables [agent], [global], [api], [scripts], [mail], [fifos], [lvs], [[peer]], \
+                             [[tracker]], [[virtual_router]], [[sync_group]] and [[virtual_server]]",
                 );
                 if let Some(near) = self.findings.suggest(name, &TABLES) {
                     unknown = unknown.label(format!("did you mean `{near}`?"));

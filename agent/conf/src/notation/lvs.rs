@@ -34,6 +34,10 @@ pub(crate) const GOOD_STATUS: (u16, u16) = (200, 299);
 /// Any status, for answers that are known by their body.
 pub(crate) const ANY_STATUS: (u16, u16) = (100, 599);
 
+/// Longest name that DNS knows, and longest part of one.
+const NAME_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
+
 /// `A`, `A-B` (two addresses, or the last part of the second one alone) or `A/LENGTH`.
 pub(crate) fn addresses(text: &str) -> Result<Vec<IpAddr>, &'static str> {
     const EXPECTED: &str =
@@ -188,6 +192,16 @@ pub(crate) fn hex<'a>(words: impl Iterator<Item = &'a str>) -> Option<Vec<(u8, u
         }
     }
     Some(bytes)
+}
+
+/// Whether a question can ask for it.
+pub(crate) fn is_domain(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=LABEL_MAX).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+    };
+    let inner = name.strip_suffix('.').unwrap_or(name);
+    name == "." || inner.len() <= NAME_MAX && inner.split('.').all(label)
 }
 
 #[cfg(test)]

@@ -4,22 +4,18 @@ use super::super::super::parser::{Statement, Word};
 use super::super::values::{number, wrong};
 use super::super::{command, track};
 use super::http;
-use super::pace::{self, Defaults, Pace};
+use super::pace;
 use super::{Context, address, error, lines, port_of};
 use crate::findings::{Findings, show};
 use crate::model::lvs::{Check, CheckKind, CheckRoute, DnsRecord, UdpCheck, UdpReply};
 use crate::model::track::TrackerKind;
 use crate::notation::is_interface_name;
-use crate::notation::lvs::{DNS_RECORDS, hex};
-use hacluster_core::time::Duration;
+use crate::notation::lvs::{DNS_RECORDS, hex, is_domain};
+use crate::notation::pace::{Pace, usual_port};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Longest answer of a datagram that is good, when nothing is written.
 const REPLY_MAX: u16 = 255;
-/// Longest name that DNS knows, and longest part of one.
-const NAME_MAX: usize = 253;
-const LABEL_MAX: usize = 63;
-
 /// What a check takes over from the server it belongs to.
 pub(super) struct Around<'a> {
     pub(super) pace: Pace,
@@ -34,42 +30,28 @@ pub(super) fn read(block: &Statement, around: &Around<'_>, context: &Context<'_>
     let (mut pace, mut way) = (Pace::default(), Way::default());
     let mut rest = Vec::new();
     for line in lines(block) {
-        if !pace.read(line, findings) && !way.read(line, findings) {
+        if !pace::read(&mut pace, line, findings) && !way.read(line, findings) {
             rest.push(line);
         }
     }
     let mut pace = pace.within(&around.pace);
-    let second = Some(Duration::from_secs(1));
-    let (mut defaults, mut usual_port) = (Defaults { retry: 1, delay_before_retry: second }, None);
     let mut ways = vec![way];
     let kind = match block.keyword() {
-        name @ ("HTTP_GET" | "SSL_GET") => {
-            defaults.delay_before_retry = Some(Duration::from_secs(3));
-            usual_port = Some(if name == "SSL_GET" { 443 } else { 80 });
+        "HTTP_GET" | "SSL_GET" => {
             Some(CheckKind::Http(http::read(block, &rest, around.virtualhost, findings)))
         }
         "TCP_CHECK" => Some(CheckKind::Tcp),
-        "SMTP_CHECK" => {
-            usual_port = Some(25);
-            Some(smtp(&rest, &mut ways, context))
-        }
-        "DNS_CHECK" => {
-            defaults = Defaults { retry: 3, delay_before_retry: None };
-            usual_port = Some(53);
-            Some(dns(&rest, findings))
-        }
+        "SMTP_CHECK" => Some(smtp(&rest, &mut ways, context)),
+        "DNS_CHECK" => Some(dns(&rest, findings)),
         "UDP_CHECK" => Some(CheckKind::Udp(udp(&rest, findings))),
         "PING_CHECK" => Some(CheckKind::Ping),
-        "MISC_CHECK" => {
-            defaults.retry = 0;
-            misc(block, &rest, &mut pace, findings)
-        }
+        "MISC_CHECK" => misc(block, &rest, &mut pace, findings),
         "FILE_CHECK" => file(block, &rest, context),
         _ => None,
     };
     let Some(kind) = kind else { return Vec::new() };
-    let pace = pace.complete(&defaults, context.log_all_failures);
-    let route = |way: &Way| way.complete(block, &kind, around.to, usual_port, findings);
+    let pace = pace.complete(&kind, context.log_all_failures);
+    let route = |way: &Way| way.complete(block, &kind, around.to, findings);
     let routes: Vec<CheckRoute> = ways.iter().filter_map(route).collect();
     routes.into_iter().map(|route| Check { kind: kind.clone(), route, pace }).collect()
 }
@@ -108,12 +90,11 @@ impl Way {
         block: &Statement,
         kind: &CheckKind,
         server: SocketAddr,
-        usual_port: Option<u16>,
         findings: &Findings,
     ) -> Option<CheckRoute> {
         let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let ip = self.ip.unwrap_or(server.ip());
-        let port = self.port.or(Some(server.port()).filter(|port| *port > 0)).or(usual_port);
+        let port = self.port.or(Some(server.port()).filter(|port| *port > 0)).or(usual_port(kind));
         let to = match (kind, port) {
             (CheckKind::Misc { .. } | CheckKind::File { .. }, _) => nowhere,
             (CheckKind::Ping, _) => SocketAddr::new(ip, 0),
@@ -191,16 +172,6 @@ fn dns(rest: &[&Statement], findings: &Findings) -> CheckKind {
         }
     }
     CheckKind::Dns { record, name }
-}
-
-/// Whether a question can ask for it.
-pub(crate) fn is_domain(name: &str) -> bool {
-    let label = |label: &str| {
-        (1..=LABEL_MAX).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
-    };
-    let inner = name.strip_suffix('.').unwrap_or(name);
-    name == "." || inner.len() <= NAME_MAX && inner.split('.').all(label)
 }
 
 fn udp(rest: &[&Statement], findings: &Findings) -> UdpCheck {

@@ -4,11 +4,12 @@ use super::super::super::parser::{Statement, Word};
 use super::super::command::with_user;
 use super::super::values::{number, switch, wrong};
 use super::check::{self, Around};
-use super::pace::Pace;
+use super::pace;
 use super::{Context, ServerPlace, address, error, extra, lines, port_of};
 use crate::findings::Findings;
 use crate::model::lvs::{Forwarding, RealServer};
 use crate::notation::lvs::forwarding;
+use crate::notation::pace::Pace;
 use std::net::{IpAddr, SocketAddr};
 
 /// What a real server takes over from its virtual server.
@@ -84,7 +85,7 @@ pub(super) fn read<'a>(
     let (mut pace, mut virtualhost) = (Pace::default(), None);
     let mut at = ServerPlace { name: &name.span, weight: None };
     for line in lines(block) {
-        if pace.read(line, findings) {
+        if pace::read(&mut pace, line, findings) {
             continue;
         }
         match line.keyword() {

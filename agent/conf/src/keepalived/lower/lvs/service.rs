@@ -4,7 +4,7 @@ use super::super::super::parser::{Statement, Word};
 use super::super::command::with_user;
 use super::super::values::{number, switch, wrong};
 use super::frontend::{self, Match};
-use super::pace::Pace;
+use super::pace;
 use super::server::{self, Outer, method, place, weight};
 use super::{Context, Place, ServerPlace, error, http, lines};
 use crate::diag::{Diagnostic, Severity};
@@ -16,6 +16,7 @@ use crate::model::lvs::{
 use crate::notation::lvs::{
     DEFAULT_SCHEDULER, PERSISTENCE_MAX_SECS, PERSISTENCE_SECS, PROTOCOLS, SCHEDULERS, granularity,
 };
+use crate::notation::pace::Pace;
 use hacluster_core::time::Duration;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -62,7 +63,7 @@ pub(super) fn read<'a>(
     let mut draft = Draft::default();
     for line in lines(statement) {
         draft.values.extend(line.value_span().map(|at| (line.keyword(), at)));
-        let _ = draft.pace.read(line, findings)
+        let _ = pace::read(&mut draft.pace, line, findings)
             || draft.balance(line, findings)
             || draft.quorum(line, findings)
             || draft.servers(line, findings);
