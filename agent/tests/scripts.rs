@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used)] // a helper fails its test that way
 
 use hacluster_agent::script::{End, Job, OUTPUT_MAX, Outcome, RUNNING_MAX, Runner};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -64,14 +67,15 @@ fn one_that_never_ends_is_ended_with_all_its_children() {
     let dir = tempfile::tempdir().unwrap();
     let (parent, child) = (dir.path().join("parent"), dir.path().join("child"));
     let text = format!(
-        "trap '' TERM; echo $$ > {}; sleep 1000 & echo $! > {}; wait; wait; sleep 1000",
+        "trap '' TERM; echo waits for nobody; echo $$ > {}; sleep 1000 & echo $! > {}; wait; wait; sleep 1000",
         parent.display(),
         child.display()
     );
     let mut job = shell(&text);
     job.limit = Duration::from_secs(2);
     on_a_runner(async |runner| {
-        assert_eq!(runner.run(job).await.end, End::TimedOut);
+        let outcome = runner.run(job).await;
+        assert_eq!((outcome.end, outcome.output.as_str()), (End::TimedOut, "waits for nobody"));
         // The runner, another process, needs no help of ours to finish.
         eventually("the program ends", || !lives(&parent));
         eventually("its child ends", || !lives(&child));
@@ -104,6 +108,51 @@ fn a_check_leaves_nothing_behind_and_a_notification_may() {
             }
         });
     }
+}
+
+/// A check may start the service it looks at, and a service leaves its session on purpose: it goes on,
+/// and that it holds the pipe delays nobody.
+#[test]
+fn a_daemon_that_left_its_session_outlives_a_check_and_delays_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("daemon");
+    let text = format!(
+        "setsid sh -c 'echo $$ > {0}; exec sleep 1000' & while [ ! -s {0} ]; do :; done; echo up",
+        file.display()
+    );
+    on_a_runner(async |runner| {
+        let outcome = runner.run(shell(&text)).await;
+        assert!(outcome.is_success() && outcome.output == "up" && outcome.took < LIMIT / 2, "{outcome}");
+    });
+    assert!(lives(&file), "not even the runner's end is its own");
+    let number: i32 = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+/// An agent that is killed leaves answers unread: its connection is then reset, not closed.
+#[test]
+fn a_connection_that_is_reset_ends_the_runner_and_what_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("running");
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let runner = std::thread::spawn(move || hacluster_agent::script::serve(theirs.into()));
+    let mut order = |number: u64, text: &str| {
+        let order = format!("{{\"Run\":[{number},{}]}}", serde_json::to_string(&shell(text)).unwrap());
+        ours.write_all(&(order.len() as u32).to_be_bytes()).unwrap();
+        ours.write_all(order.as_bytes()).unwrap();
+    };
+    order(1, "echo answered");
+    order(2, &format!("echo $$ > {}; sleep 1000", file.display()));
+    eventually("the second one runs", || fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+    let waits = || {
+        let mut polled = [PollFd::new(ours.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::ZERO).unwrap() == 1
+    };
+    eventually("the first answer waits", waits);
+    assert!(lives(&file));
+    drop(ours);
+    runner.join().unwrap().unwrap();
+    eventually("nothing is left behind", || !lives(&file));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::bench::{Bench, eventually, identity, instance};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -131,6 +131,34 @@ fn what_is_no_fifo_is_left_alone_and_said() {
     ]);
     bench.hears(&["none/fifo: it cannot be made; does its folder exist?"]);
     assert!(fs::metadata(bench.path("keepalived.conf")).unwrap().is_file());
+}
+
+#[test]
+fn a_reader_that_dies_and_returns_misses_nothing_meanwhile() {
+    let bench = Bench::new(&config(""), &[]);
+    bench.backup("VI_1", 7);
+    assert_eq!(reader(&bench).next().unwrap(), "INSTANCE \"VI_1\" BACKUP 100");
+    bench.master("VI_1", 7);
+    bench.fault("VI_1", 7);
+    let lines: Vec<_> = reader(&bench).take(2).collect();
+    assert_eq!(lines, ["INSTANCE \"VI_1\" MASTER 100", "INSTANCE \"VI_1\" FAULT 100"]);
+    assert!(bench.told().is_empty(), "{:?}", bench.told());
+}
+
+#[test]
+fn a_fifo_belongs_to_whom_the_line_names_and_to_nobody_who_does_not_exist() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("SKIPPED: needs root");
+        return;
+    }
+    let owned = |line: &str| Bench::new(&config("").replace("notify_fifo DIR/fifo", line), &[]);
+    let bench = owned("notify_fifo DIR/fifo 65534 65533");
+    let found = || fs::metadata(bench.path("fifo")).map(|found| (found.uid(), found.gid()));
+    eventually("it is given away", || found().is_ok_and(|found| found == (65_534, 65_533)));
+    let bench = owned("notify_fifo DIR/fifo nobody-of-that-name");
+    bench.hears(&["/fifo: user nobody-of-that-name does not exist", "tried again"]);
+    bench.hears(&["does not exist", "tried again in 2 s"]); // and is not taken for made the second time
+    assert!(!bench.path("fifo").exists());
 }
 
 #[test]

@@ -169,6 +169,35 @@ fn nothing_waits_for_a_server_that_is_not_there() {
     assert!(start.elapsed() < LIMIT / 2, "the end does not wait for it");
 }
 
+#[test]
+fn more_mails_than_may_wait_are_counted_and_the_latest_are_kept() {
+    let server = Server::start(&[Mood::Hangs, Mood::Works]);
+    let bench = Bench::new(&config(server.port, "one@example.org"), &[]);
+    for _ in 0..2_200 {
+        bench.backup("VI_1", 7);
+        bench.master("VI_1", 7);
+    }
+    bench.fault("VI_1", 7);
+    bench.hears(&["mail(s) lost: more than wait already came"]);
+    eventually("one was sent again", || !server.mails().is_empty());
+    let lost = bench.told().iter().filter(|(text, _)| text.contains("mail(s) lost")).count();
+    assert_eq!(lost, 1, "one line a minute: {:?}", bench.told());
+}
+
+#[test]
+fn no_mail_of_faults_where_that_is_asked_for() {
+    let server = Server::start(&[Mood::Works]);
+    let text = config(server.port, "one@example.org");
+    let bench = Bench::new(&text.replacen('{', "{\n no_email_faults\n", 1), &[]);
+    bench.backup("VI_1", 7);
+    bench.fault("VI_1", 7);
+    bench.master("VI_1", 7);
+    eventually("two mails arrive", || server.mails().len() >= 2);
+    let expected =
+        ["BACKUP", "MASTER"].map(|state| format!("[R1] VRRP Instance VI_1 - Entering {state} state"));
+    assert_eq!(subjects(&server.mails()), expected);
+}
+
 /// The real server: aiosmtpd, writing a mailbox.
 #[test]
 fn a_real_server_files_the_mails_in_order() {

@@ -20,6 +20,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_script_that_floods_its_output_passes", flooding);
     suite.trial("a_runner_that_is_killed_is_no_verdict_and_leaves_nothing_behind", killed_runner);
     suite.trial("a_script_that_is_replaced_counts_at_its_next_run", replaced);
+    suite.trial("a_script_that_is_replaced_in_the_middle_of_a_run_ends_as_it_began", replaced_while_running);
     suite.trial("a_script_missing_from_the_beginning_counts_for_nothing", missing);
     suite.trial("check_names_scripts_that_cannot_run", check);
 }
@@ -170,6 +171,25 @@ fn replaced() -> Result<()> {
         hold(left, VIP)?;
         fs::remove_file(path)?;
         agent.logged(&["Master -> Fault", "check.sh cannot be found"]).map(drop)
+    })
+}
+
+fn replaced_while_running() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let (begun, go) = (left.directory().join("begun"), left.directory().join("go"));
+        let text = format!(
+            "echo > {}\nwhile [ ! -f {} ]; do sleep 0.05; done\nexit 0",
+            begun.display(),
+            go.display()
+        );
+        let block = vrrp_script(&script(left, "check.sh", &text)?, "timeout 25");
+        let agent = Running::start(left, config(&block, &instance()))?;
+        wait_for("a run that lasts", LIMIT, || begun.exists())?;
+        script(left, "check.sh", "kill -SEGV $$")?;
+        fs::write(&go, "")?;
+        agent.logged(&["script chk is good"])?;
+        agent.logged(&["-> Fault", "script chk", "ended by signal 11"]).map(drop)
     })
 }
 
