@@ -6,8 +6,9 @@
 use crate::chronicle::{Change, Chronicle, Moment};
 use crate::event::Event;
 use crate::history::History;
+use crate::telemetry::Health;
 use hacluster_net::clock;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::broadcast;
 
@@ -20,12 +21,23 @@ pub struct Board {
     chronicle: Mutex<Chronicle>,
     changes: broadcast::Sender<Change>,
     history: Option<History>,
+    telemetry: Arc<Health>,
 }
 
 impl Board {
     /// Begins with `chronicle`.
     pub fn new(chronicle: Chronicle) -> Self {
-        Self { chronicle: Mutex::new(chronicle), changes: broadcast::Sender::new(CHANGES), history: None }
+        Self {
+            chronicle: Mutex::new(chronicle),
+            changes: broadcast::Sender::new(CHANGES),
+            history: None,
+            telemetry: Arc::default(),
+        }
+    }
+
+    /// What became of what collectors were to be told.
+    pub fn telemetry(&self) -> &Arc<Health> {
+        &self.telemetry
     }
 
     /// With changes of state kept in `history`, too.

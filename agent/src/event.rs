@@ -264,6 +264,13 @@ pub enum What {
         /// 1 to 99.
         priority: u8,
     },
+    /// Collectors cannot be told, or can again.
+    Telemetry {
+        /// They cannot.
+        warning: bool,
+        /// Which, why and what is lost.
+        text: String,
+    },
     /// So many events came faster than they could be told.
     Lost(u64),
     /// Something a status shows.
@@ -303,6 +310,7 @@ impl What {
             | Self::Filter { warning: false, .. }
             | Self::Routing { warning: false, .. }
             | Self::Cluster { warning: false, .. }
+            | Self::Telemetry { warning: false, .. }
             | Self::Notified { warning: false, .. } => Level::Info,
             Self::Fact(_) => Level::Silent,
             Self::Tracker { reading: Reading::Bad | Reading::Unknown, .. } => Level::Warning,
@@ -320,6 +328,7 @@ impl What {
             | Self::Filter { warning: true, .. }
             | Self::Cluster { warning: true, .. }
             | Self::Routing { warning: true, .. }
+            | Self::Telemetry { warning: true, .. }
             | Self::Notified { warning: true, .. }
             | Self::ApiTrouble(_)
             | Self::Hurried { .. }
@@ -384,6 +393,7 @@ impl fmt::Display for What {
             | Self::Filter { text, .. }
             | Self::Cluster { text, .. }
             | Self::Routing { text, .. }
+            | Self::Telemetry { text, .. }
             | Self::Notified { text, .. } => f.write_str(text),
             Self::Tracker { name, reading, why } => fmt_tracker(name, *reading, why, f),
             Self::Reload(what) => write!(f, "reload: {what}"),

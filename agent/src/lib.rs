@@ -44,6 +44,7 @@ mod startup;
 pub mod story;
 pub mod supervisor;
 pub mod tally;
+pub mod telemetry;
 pub mod teller;
 mod translate;
 pub mod watch;

@@ -19,6 +19,7 @@ use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
 use crate::rundir::{self, RunDir};
 use crate::service_manager::ServiceManager;
 use crate::startup;
+use crate::telemetry::Telemetry;
 use crate::teller::Teller;
 use crate::watch::{self, Watch};
 use anyhow::{Context, bail};
@@ -102,8 +103,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (asking, asks) = mailbox(ASKS, &Wake::new()?);
     let ready = asks.wake().clone();
     let notify = Notify::spawn(&loaded.config, events.clone(), ready, Path::new(OURSELVES))?;
-    let teller = Teller::spawn(event_reader, board.clone(), commands.clone(), notify.listener())?;
     let cluster = Cluster::new(board.clone(), commands.clone(), events.clone(), store);
+    let telemetry = Telemetry::new(board.clone(), cluster.clone(), events.clone());
+    telemetry.configure(&loaded.config.telemetry);
+    let (hooks, collectors) = (notify.listener(), telemetry.listener());
+    let listener = move |event: &Event| {
+        hooks(event);
+        collectors(event);
+    };
+    let teller = Teller::spawn(event_reader, board.clone(), commands.clone(), listener)?;
     let audit = Audit::open(&state_dir, events.clone())?;
     let shared = Shared::new(board, DiskCheck::new(args.clone()), cluster.clone(), asking, audit);
     let api = Api::open(&run_dir.socket(), shared, events.clone())?;
@@ -151,6 +159,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let _ = kernel.join();
     api.close();
     teller.stop();
+    telemetry.stop();
     notify.stop();
     outcome
 }

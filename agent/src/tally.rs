@@ -4,6 +4,7 @@
 //! reader always sees the latest.
 
 use hacluster_core::receive::DiscardKind;
+use hacluster_core::time::Duration;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counters since the router was added.
@@ -19,6 +20,28 @@ pub struct Tally {
     pub became_master: Count,
     /// Dropped adverts by kind.
     pub discarded: [Count; DiscardKind::COUNT],
+    /// Timers by how late they were served.
+    pub lateness: Lateness,
+}
+
+/// Timers that were served, by how late: one number for each of [`BOUNDS`](Self::BOUNDS), one for more.
+#[derive(Debug, Default)]
+pub struct Lateness([Count; Self::BOUNDS.len() + 1]);
+
+impl Lateness {
+    /// Upper ends, included, in microseconds.
+    pub const BOUNDS: [u64; 10] = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000, 1_000_000];
+
+    /// One more timer, served so late.
+    pub fn add(&self, late: Duration) {
+        let at = Self::BOUNDS.iter().position(|bound| late.as_micros() <= *bound);
+        self.0[at.unwrap_or(Self::BOUNDS.len())].add_one();
+    }
+
+    /// So many so far, by bound.
+    pub fn get(&self) -> [u64; Self::BOUNDS.len() + 1] {
+        std::array::from_fn(|at| self.0[at].get())
+    }
 }
 
 /// A number that only grows.

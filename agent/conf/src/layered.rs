@@ -15,7 +15,7 @@
 //! - `HACLUSTER_TRACKER__CHK_NGINX__INTERVAL=5` works for trackers that some file names, and so does
 //!   `HACLUSTER_MAIL__SERVER=...`.
 //! - Virtual servers are known by their names, too; no variable overrides them.
-//! - `[api]` and `[[peer]]` stand only here: keepalived.conf has no words for them.
+//! - `[api]`, `[telemetry]` and `[[peer]]` stand only here: keepalived.conf has no words for them.
 //! - A virtual router with any error in what is written of it is refused: a wrong priority or password
 //!   makes two masters. With a syntax error in any file nothing of the layers is used.
 
@@ -29,6 +29,7 @@ mod router;
 mod rules;
 mod service;
 mod table;
+mod telemetry;
 mod track;
 
 use crate::diag::{Diagnostic, Severity};
@@ -140,6 +141,9 @@ fn lower(config: &mut Config, layers: &Layers, findings: &Findings, path: &Path,
         for router in config.routers.iter_mut().filter(|router| router.mcast_group == before) {
             router.mcast_group = config.global.mcast_group;
         }
+    }
+    if let Some(table) = root.table("telemetry") {
+        telemetry::telemetry(table, &mut config.telemetry, path.parent().unwrap_or(Path::new("")));
     }
     if let Some(table) = root.table("packet_filter") {
         packet_filter(table, &mut config.filter);

@@ -252,7 +252,7 @@ fn fault(of: machine::Fault) -> v1::Fault {
     }
 }
 
-fn reason(of: &machine::Reason) -> v1::ReasonKind {
+pub(crate) fn reason(of: &machine::Reason) -> v1::ReasonKind {
     use machine::Reason;
     match of {
         Reason::Started | Reason::OwnerStarted => v1::ReasonKind::Started,

@@ -19,6 +19,8 @@ pub struct LastHook {
     pub state: String,
     /// When it ended.
     pub at: SystemTime,
+    /// From its start to its end.
+    pub took: Duration,
     /// Whether it exited with 0.
     pub success: bool,
     /// Exit, output and duration, for people.
@@ -61,6 +63,7 @@ impl Voice {
                 hook,
                 state: change.word.to_string(),
                 at: SystemTime::now(),
+                took: outcome.took,
                 success,
                 text: super::hooks::told(outcome),
             };

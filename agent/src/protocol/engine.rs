@@ -281,7 +281,12 @@ impl Engine {
             self.schedule.due(clock::now(), due);
         }
         for id in due {
-            self.feed(*id, clock::now(), Input::Tick);
+            let now = clock::now();
+            let router = self.routers.get(id);
+            if let Some((router, deadline)) = router.and_then(|it| Some((it, it.machine.next_deadline()?))) {
+                router.tally.lateness.add(now.since(deadline));
+            }
+            self.feed(*id, now, Input::Tick);
         }
     }
 

@@ -1,7 +1,7 @@
-//! Changes of `[api]` and `[[peer]]`: all in place, no virtual router notices.
+//! Changes of `[api]`, `[telemetry]` and `[[peer]]`: all in place, no virtual router notices.
 
 use super::{Effect, FieldChange, Fields, or};
-use crate::model::{Api, Config, Peer, Tls};
+use crate::model::{Api, Config, Peer, Telemetry, Tls};
 
 pub(super) fn fields(old: &Config, new: &Config) -> Vec<FieldChange> {
     let mut fields = Fields::default();
@@ -12,6 +12,7 @@ pub(super) fn fields(old: &Config, new: &Config) -> Vec<FieldChange> {
         (None, None) => {}
     }
     peers(&mut fields, &old.peers, &new.peers);
+    telemetry(&mut fields, &old.telemetry, &new.telemetry);
     fields.0
 }
 
@@ -28,6 +29,20 @@ fn api(fields: &mut Fields, old: &Api, new: &Api) {
         fields.compare(field, Effect::Live, (&old, &new), |path| {
             or(path.map(|path| path.display()).as_ref(), "none")
         });
+    }
+}
+
+fn telemetry(fields: &mut Fields, old: &Telemetry, new: &Telemetry) {
+    let words = |of: &Telemetry| match (&of.otlp, of.prometheus) {
+        (None, None) => "off".to_owned(),
+        (otlp, page) => format!("OTLP {}, Prometheus {}", or(otlp.as_ref(), "off"), or(page.as_ref(), "off")),
+    };
+    match (words(old), words(new)) {
+        _ if old == new => {}
+        (before, after) if before == after => {
+            fields.push("telemetry", Effect::Live, "other settings".to_owned())
+        }
+        (before, after) => fields.push("telemetry", Effect::Live, format!("{before} -> {after}")),
     }
 }
 

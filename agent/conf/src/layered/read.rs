@@ -17,7 +17,7 @@ use toml::{
 };
 
 /// The tables of a file.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "agent",
     "api",
     "fifos",
@@ -25,6 +25,7 @@ const TABLES: [&str; 13] = [
     "lvs",
     "mail",
     "packet_filter",
+    "telemetry",
     "peer",
     "scripts",
     "sync_group",

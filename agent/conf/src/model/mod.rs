@@ -8,6 +8,7 @@ pub mod command;
 pub mod filter;
 pub mod lvs;
 pub mod route;
+pub mod telemetry;
 pub mod track;
 pub(crate) mod validate;
 pub mod vrrp;
@@ -17,6 +18,7 @@ pub use command::{Command, Fifo, Fifos, Mail, Notify, ScriptUser, Scripts, SyncG
 pub use filter::PacketFilter;
 pub use lvs::Lvs;
 pub use route::{Route, Rule, Statics};
+pub use telemetry::{OtlpProtocol, Telemetry};
 pub use track::{Tracked, Tracker, TrackerId, TrackerKind};
 pub use vrrp::{
     Accept, Address, AddressScope, Authentication, Broadcast, Garp, InitialState, Preemption, VirtualRouter,
@@ -36,6 +38,8 @@ pub struct Config {
     pub filter: PacketFilter,
     /// The control API over TCP; `None` leaves the unix socket alone.
     pub api: Option<Api>,
+    /// What collectors are told.
+    pub telemetry: Telemetry,
     /// The other agents, in the order written.
     pub peers: Vec<Peer>,
     /// What is put on the host at start and stays until the end.

@@ -1,0 +1,63 @@
+//! `[telemetry]`: what collectors are told.
+
+use super::table::Table;
+use crate::diag::Severity;
+use crate::model::telemetry::{OtlpProtocol, Telemetry};
+use crate::notation::is_host_and_port;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Keys of `[telemetry]`.
+const KEYS: [&str; 9] = [
+    "otlp",
+    "protocol",
+    "authority",
+    "traces",
+    "metrics",
+    "logs",
+    "interval",
+    "prometheus",
+    "keepalived_names",
+];
+/// Longest time between metrics, in seconds.
+const INTERVAL_MAX_SECS: u32 = 3_600;
+
+/// Reads it over what lower layers said; relative names are looked for in `folder`.
+pub(super) fn telemetry(mut table: Table<'_>, telemetry: &mut Telemetry, folder: &Path) {
+    if let Some(url) = table.parsed("otlp", "http://host:port or https://host:port", url) {
+        telemetry.otlp = Some(url);
+    }
+    let protocols = [("grpc", OtlpProtocol::Grpc), ("http", OtlpProtocol::Http)];
+    if let Some(protocol) = table.choice("protocol", &protocols) {
+        telemetry.protocol = protocol;
+    }
+    if let Some(file) = table.text("authority") {
+        telemetry.authority = Some(folder.join(file));
+    }
+    table.set_bool("traces", &mut telemetry.traces);
+    table.set_bool("metrics", &mut telemetry.metrics);
+    table.set_bool("logs", &mut telemetry.logs);
+    if let Some(secs) = table.integer("interval", 1..=INTERVAL_MAX_SECS) {
+        telemetry.interval_ms = u64::from(secs) * 1_000;
+    }
+    let at =
+        |text: &str| text.parse().ok().filter(|at: &SocketAddr| at.port() > 0 && !at.ip().is_multicast());
+    if let Some(at) = table.parsed("prometheus", "an address of this node and a port: 127.0.0.1:9650", at) {
+        telemetry.prometheus = Some(at);
+    }
+    table.set_bool("keepalived_names", &mut telemetry.keepalived_names);
+    let secret = telemetry.otlp.as_ref().is_some_and(|url| url.starts_with("https://"));
+    if secret && telemetry.protocol == OtlpProtocol::Http {
+        let message = "OTLP over HTTP speaks no TLS here: nothing is sent".to_owned();
+        let mend = "write protocol = \"grpc\", or send to a collector on this node";
+        table.report(Severity::Error, "otlp-http-tls", "otlp", message, mend);
+        telemetry.otlp = None;
+    }
+    table.finish(&KEYS);
+}
+
+/// Nothing but where: a path is the protocol's own, a password would be shown.
+fn url(text: &str) -> Option<String> {
+    let place = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+    is_host_and_port(place.trim_end_matches('/')).then(|| text.trim_end_matches('/').to_owned())
+}

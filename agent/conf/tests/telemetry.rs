@@ -1,0 +1,43 @@
+//! `[telemetry]`: what it means, and what is refused.
+
+use hacluster_conf::source::Memory;
+use hacluster_conf::{Loaded, layered};
+use std::path::Path;
+
+const MAIN: &str = "/etc/hacluster/agent.toml";
+
+fn load(text: &str) -> Loaded {
+    layered::load(Path::new(MAIN), &Memory::new(MAIN, text))
+}
+
+fn findings(loaded: &Loaded) -> Vec<String> {
+    loaded.diagnostics.iter().map(|found| format!("{} {}", found.code, found.message)).collect()
+}
+
+#[test]
+fn telemetry() {
+    let loaded = load(
+        "[telemetry]\notlp = \"http://127.0.0.1:4317/\"\nprotocol = \"http\"\nlogs = false\ninterval = 5\n\
+         prometheus = \"[::1]:9650\"\nkeepalived_names = true\nauthority = \"ca.crt\"",
+    );
+    assert_eq!(findings(&loaded), Vec::<String>::new());
+    let telemetry = &loaded.config.telemetry;
+    assert_eq!(telemetry.otlp.as_deref(), Some("http://127.0.0.1:4317"));
+    assert_eq!((telemetry.traces, telemetry.logs, telemetry.interval_ms), (true, false, 5_000));
+    assert!(telemetry.keepalived_names && telemetry.prometheus.is_some() && telemetry.is_on());
+    assert!(!load("[telemetry]\nmetrics = true").config.telemetry.is_on(), "off unless told where to");
+    for wrong in [
+        "otlp = \"127.0.0.1:4317\"",
+        "otlp = \"http://user:secret@127.0.0.1:4317\"",
+        "otlp = \"http://127.0.0.1:4317/v1\"",
+        "otlp = \"https://127.0.0.1:4318\"\nprotocol = \"http\"",
+        "protocol = \"smoke\"",
+        "prometheus = \"224.0.0.1:9650\"",
+        "interval = 0",
+        "nonsense = 1",
+    ] {
+        let loaded = load(&format!("[telemetry]\n{wrong}"));
+        assert_eq!(findings(&loaded).len(), 1, "{wrong}: {:?}", findings(&loaded));
+        assert!(!loaded.config.telemetry.is_on(), "{wrong}");
+    }
+}

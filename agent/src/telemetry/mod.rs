@@ -1,0 +1,139 @@
+//! What collectors are told: traces, metrics and logs, made from the events that everybody else is told.
+//!
+//! ```text
+//!   teller -- listener --> Feed (bounded) --> thread "hacluster-otel"
+//!                                               |-- spans ----> queue --> OTLP collector
+//!                                               |-- lines ----> queue --> OTLP collector
+//!   board, tallies, peers --- read, aside ----> `-- meters -------------> OTLP collector
+//!                                                       `---- page <----- Prometheus
+//! ```
+//!
+//! Contract: it listens, reads and never orders; nobody waits for it. It runs only where `[telemetry]`
+//! names a collector or a page, on threads of its own. Queues are bounded: what a collector that is slow,
+//! refuses or is gone cannot take within a minute is dropped and counted ([`Health`]), which
+//! is said once a minute at most. The protocol and the kernel thread know nothing of OpenTelemetry.
+
+mod anchor;
+mod export;
+mod health;
+mod legacy;
+mod lines;
+mod meters;
+mod page;
+mod sample;
+mod spans;
+mod words;
+mod work;
+
+pub use health::{Health, Signal};
+
+use crate::board::Board;
+use crate::cluster::Cluster;
+use crate::event::{Event, EventSender, Level, What};
+use crate::fact::Fact;
+use hacluster_conf::model::Telemetry as Settings;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// Events that may wait for the thread.
+const EVENTS: usize = 8_192;
+
+/// Everything that is told of, and to whom troubles are told.
+#[derive(Clone, Debug)]
+pub(super) struct Sources {
+    board: Arc<Board>,
+    cluster: Cluster,
+    events: EventSender,
+}
+
+/// Tells collectors. Copies are the same one.
+#[derive(Clone, Debug)]
+pub struct Telemetry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sources: Sources,
+    running: Mutex<Running>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    settings: Option<Settings>,
+    worker: Option<work::Worker>,
+}
+
+impl Telemetry {
+    /// Tells of `board` and `cluster`. Nothing runs before a configuration says so.
+    pub fn new(board: Arc<Board>, cluster: Cluster, events: EventSender) -> Self {
+        let sources = Sources { board, cluster, events };
+        Self(Arc::new(Inner { sources, running: Mutex::default() }))
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts `settings` in force: starts, ends or starts anew what runs.
+    pub fn configure(&self, settings: &Settings) {
+        let mut running = self.running();
+        if running.settings.as_ref() == Some(settings) {
+            return;
+        }
+        running.settings = Some(settings.clone());
+        running.worker = None; // tells what is left, aside
+        if !settings.is_on() {
+            return;
+        }
+        match work::Worker::start(settings.clone(), self.0.sources.clone()) {
+            Ok(worker) => running.worker = Some(worker),
+            Err(error) => {
+                let text = format!("collectors are told nothing: {error:#}");
+                self.0.sources.events.send_or_drop(Event::now(None, What::Telemetry { warning: true, text }));
+            }
+        }
+    }
+
+    /// For the teller. Never waits.
+    pub fn listener(&self) -> impl Fn(&Event) + Send + use<> {
+        let own = self.clone();
+        move |event| own.hear(event)
+    }
+
+    fn hear(&self, event: &Event) {
+        if let What::Fact(Fact::InForce(in_force)) = &event.what {
+            return self.configure(&in_force.loaded.config.telemetry);
+        }
+        if !is_told(&event.what) {
+            return;
+        }
+        let running = self.running();
+        if let Some(worker) = &running.worker
+            && worker.feed().try_send(event.clone()).is_err()
+        {
+            self.0.sources.board.telemetry().events_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells what is left, for a second at most, and ends.
+    pub fn stop(&self) {
+        let worker = self.running().worker.take();
+        if let Some(worker) = worker {
+            worker.stop();
+        }
+    }
+}
+
+/// Whether anybody is told of it: facts that a status shows are read from the board when they are needed.
+fn is_told(what: &What) -> bool {
+    match what {
+        What::Fact(fact) => matches!(
+            fact,
+            Fact::Claimed(_) | Fact::Released(_) | Fact::Said(_) | Fact::Step(_) | Fact::Notified(_)
+        ),
+        what => what.level() != Level::Silent,
+    }
+}
+
+/// Where the listener puts events.
+pub(super) type Feed = mpsc::Sender<Event>;

@@ -1,0 +1,34 @@
+//! Everything that metrics are made from, read at one moment.
+
+use super::Sources;
+use crate::chronicle::RouterView;
+use crate::watch::View;
+use hacluster_proto::v1;
+use std::sync::Arc;
+
+/// Trackers that have a series of their own.
+pub(super) const TRACKERS_MAX: usize = 500;
+
+/// The node at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Sample {
+    pub(super) routers: Vec<RouterView>,
+    pub(super) trackers: Option<Arc<[View]>>,
+    pub(super) peers: Vec<v1::PeerLink>,
+    pub(super) drained: bool,
+    pub(super) paused: bool,
+}
+
+impl Sample {
+    pub(super) fn of(sources: &Sources) -> Self {
+        let duty = sources.cluster.node_duty();
+        let chronicle = sources.board.read();
+        Self {
+            routers: chronicle.routers(),
+            trackers: Some(chronicle.trackers.clone()),
+            peers: duty.peers,
+            drained: duty.drain.is_some(),
+            paused: duty.pause.is_some(),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+use super::*;
+use crate::chronicle::tests::identity;
+use crate::story::Batch;
+use hacluster_core::priority::Priority;
+use hacluster_net::clock;
+use opentelemetry::trace::TraceId;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanExporter};
+use std::net::Ipv4Addr;
+
+const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+
+/// Events of one node at chosen milliseconds; what comes out goes through an exporter, as in the agent.
+struct Desk {
+    builder: Builder,
+    exporter: InMemorySpanExporter,
+    zero: Instant,
+}
+
+impl Desk {
+    fn new(known: Option<Trail>) -> Self {
+        let scope = InstrumentationScope::builder("test").build();
+        let builder = Builder::new(scope, Box::new(move |_| known));
+        Self { builder, exporter: InMemorySpanExporter::default(), zero: clock::now() }
+    }
+
+    fn at(&self, ms: u64) -> Instant {
+        self.zero + Duration::from_millis(ms)
+    }
+
+    fn export(&self, spans: Vec<SpanData>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(self.exporter.export(spans)).unwrap();
+    }
+
+    fn tell(&mut self, ms: u64, trail: Option<Trail>, what: impl Into<What>) {
+        let event = Event { at: self.at(ms), router: Some(identity("VI_1", 51)), what: what.into(), trail };
+        let spans = self.builder.take(&event);
+        self.export(spans);
+    }
+
+    fn change(
+        &mut self,
+        ms: u64,
+        trail: Trail,
+        (from, to): (StateKind, StateKind),
+        reason: Reason,
+        began: Option<u64>,
+    ) {
+        let transition = Transition { from, to, reason };
+        let detail =
+            matches!(reason, Reason::Fault(Fault::Tracked)).then(|| "script chk failed: exit 1".into());
+        let began = began.map(|ms| self.at(ms));
+        self.tell(
+            ms,
+            Some(trail),
+            What::Transition { transition, priority: Priority::DEFAULT, detail, began },
+        );
+    }
+
+    fn take_over(&mut self, trail: Trail, cause: TakeoverCause) {
+        use StateKind::{Backup, Master};
+        self.change(10, trail, (Backup, Master), Reason::TookOver(cause), Some(2));
+        self.tell(11, Some(trail), Fact::Said(Said { priority: Priority::DEFAULT }));
+        let mut claim = Claim::new(self.at(11), 20);
+        claim.add(Batch { begun: self.at(11), ended: self.at(12), added: 8, refused: 0 });
+        claim.add(Batch { begun: self.at(12), ended: self.at(14), added: 11, refused: 1 });
+        claim.announce(self.at(13));
+        claim.announce(self.at(15));
+        self.tell(16, Some(trail), Fact::Claimed(Arc::new(claim)));
+    }
+
+    fn spans(&self) -> Vec<SpanData> {
+        self.exporter.get_finished_spans().unwrap()
+    }
+
+    fn span(&self, name: &str) -> SpanData {
+        let spans = self.spans();
+        let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
+        assert_eq!(
+            found.len(),
+            1,
+            "{name} among {:?}",
+            spans.iter().map(|span| &span.name).collect::<Vec<_>>()
+        );
+        found[0].clone()
+    }
+}
+
+fn says(span: &SpanData, key: &str) -> String {
+    let found = span.attributes.iter().find(|attribute| attribute.key.as_str() == key);
+    found.map(|attribute| attribute.value.to_string()).unwrap_or_default()
+}
+
+fn millis(span: &SpanData) -> u128 {
+    (span.end_time.duration_since(span.start_time).unwrap().as_micros() + 500) / 1_000
+}
+
+#[test]
+fn a_takeover_is_a_tree_with_the_times_of_its_events() {
+    let (mut desk, trail) = (Desk::new(None), Trail::begin().child());
+    desk.take_over(trail, TakeoverCause::HandedOver(OTHER));
+    let root = desk.span("vrrp.takeover");
+    assert_eq!(root.parent_span_id, SpanId::from(trail.parent().unwrap()));
+    assert_eq!(root.span_context.trace_id(), TraceId::from(trail.trace()));
+    assert_eq!(millis(&root), 13, "from the command to the last announcement");
+    assert_eq!(says(&root, "vrrp.reason.kind"), "handed_over");
+    assert_eq!(
+        (says(&root, "vrrp.state.from"), says(&root, "vrrp.state.to")),
+        ("backup".into(), "master".into())
+    );
+    for name in ["vrrp.decide", "vrrp.advert", "net.claim", "net.announce"] {
+        let child = desk.span(name);
+        assert_eq!(child.parent_span_id, root.span_context.span_id(), "{name}");
+        assert_eq!(child.span_context.trace_id(), root.span_context.trace_id(), "{name}");
+        assert!(child.start_time >= root.start_time && child.end_time <= root.end_time, "{name}");
+    }
+    let claim = desk.span("net.claim");
+    assert_eq!(
+        (says(&claim, "hacluster.vip.added"), says(&claim, "hacluster.vip.refused")),
+        ("19".into(), "1".into())
+    );
+    let spans = desk.spans();
+    let batches: Vec<_> = spans.iter().filter(|span| span.name == "net.batch").collect();
+    assert!(batches.len() == 2 && batches[0].end_time <= batches[1].start_time);
+    assert!(batches.iter().all(|batch| batch.parent_span_id == claim.span_context.span_id()));
+    assert_eq!(says(&desk.span("net.announce"), "hacluster.announce.first_after"), "0.011");
+    assert!(!desk.builder.is_waiting(), "it has settled");
+}
+
+#[test]
+fn silence_begins_a_story_of_its_own_that_refers_to_the_last_one() {
+    let last = Trail::begin();
+    let (mut desk, trail) = (Desk::new(Some(last)), Trail::begin());
+    desk.take_over(trail, TakeoverCause::MasterSilent(OTHER));
+    let root = desk.span("vrrp.takeover");
+    assert_eq!(root.parent_span_id, SpanId::INVALID);
+    assert_eq!(root.links.links[0].span_context.trace_id(), TraceId::from(last.trace()));
+    let silence = desk.span("vrrp.silence");
+    assert_eq!((millis(&silence), silence.start_time), (8, root.start_time));
+}
+
+#[test]
+fn what_is_asked_for_refers_to_nothing() {
+    let mut desk = Desk::new(Some(Trail::begin()));
+    desk.take_over(Trail::begin().child(), TakeoverCause::HandedOver(OTHER));
+    assert!(desk.span("vrrp.takeover").links.links.is_empty());
+    assert!(desk.spans().iter().all(|span| span.name != "vrrp.silence"));
+}
+
+#[test]
+fn a_failed_check_is_the_cause_of_the_fault_and_a_release_its_end() {
+    let (mut desk, trail) = (Desk::new(None), Trail::begin());
+    let verdict = |reading| What::Tracker { name: "script chk".into(), reading, why: "exit 1".into() };
+    desk.tell(1, None, verdict(Reading::Good));
+    desk.tell(3, None, verdict(Reading::Bad));
+    let (from, to) = (StateKind::Master, StateKind::Fault);
+    desk.change(5, trail, (from, to), Reason::Fault(Fault::Tracked), None);
+    desk.tell(6, Some(trail), Fact::Said(Said { priority: Priority::RESIGN }));
+    desk.tell(8, Some(trail), Fact::Released(Release { begun: desk.at(6), removed: 20 }));
+    assert!(desk.builder.is_waiting(), "more may come");
+    let early = desk.builder.settle(desk.at(900));
+    assert!(early.is_empty());
+    let settled = desk.builder.settle(desk.at(1_100));
+    desk.export(settled);
+    let root = desk.span("vrrp.failover");
+    let verdict = desk.span("track.verdict");
+    assert_eq!(verdict.start_time, root.start_time, "the fault began with it");
+    assert_eq!((says(&verdict, "hacluster.tracker.text"), millis(&root)), ("exit 1".into(), 5));
+    assert!(matches!(&root.status, Status::Error { description } if description.contains("script chk")));
+    assert_eq!(says(&desk.span("net.release"), "hacluster.vip.removed"), "20");
+    assert_eq!(says(&desk.span("vrrp.advert"), "vrrp.priority"), "0");
+}
+
+#[test]
+fn hooks_hang_below_the_change_they_tell_and_may_outlast_it() {
+    let (mut desk, trail) = (Desk::new(None), Trail::begin());
+    desk.take_over(trail, TakeoverCause::Silence);
+    let hook = |state: &str, success| {
+        Fact::Notified(Arc::new(LastHook {
+            hook: "notify_master",
+            state: state.into(),
+            at: std::time::SystemTime::now() + std::time::Duration::from_secs(3),
+            took: std::time::Duration::from_millis(31),
+            success,
+            text: "exit 1".into(),
+        }))
+    };
+    desk.tell(20, None, hook("BACKUP", true));
+    assert!(desk.spans().iter().all(|span| span.name != "notify.script"), "of a former state");
+    desk.tell(20, None, hook("MASTER", false));
+    let (root, hook) = (desk.span("vrrp.takeover"), desk.span("notify.script"));
+    assert_eq!((hook.parent_span_id, millis(&hook)), (root.span_context.span_id(), 31));
+    assert!(hook.end_time > root.end_time && hook.status == Status::error("exit 1"));
+}
+
+#[test]
+fn a_call_is_a_client_here_and_a_server_there_and_tells_the_clocks() {
+    let (mut desk, call) = (Desk::new(None), Trail::begin());
+    let served = call.child();
+    let step = |served| Step {
+        name: "peer.take_over",
+        served,
+        begun: clock::now(),
+        with: "node2".into(),
+        clock_offset_nanos: Some(-1_500_000),
+        failed: served,
+        text: "it rules".into(),
+    };
+    desk.tell(5, Some(call), Fact::Step(Arc::new(step(false))));
+    desk.tell(5, Some(served), Fact::Step(Arc::new(step(true))));
+    let spans = desk.spans();
+    assert_eq!((&spans[0].span_kind, &spans[1].span_kind), (&SpanKind::Client, &SpanKind::Server));
+    assert_eq!(spans[1].parent_span_id, spans[0].span_context.span_id());
+    assert!(spans[1].parent_span_is_remote && spans[1].status == Status::error("it rules"));
+    assert_eq!(says(&spans[0], "hacluster.peer.clock_offset"), "-0.0015");
+}
+
+#[test]
+fn memory_is_bounded_and_any_order_is_borne() {
+    let mut desk = Desk::new(None);
+    for number in 0..1_000 {
+        let why: Arc<str> = "x".into();
+        desk.tell(
+            number,
+            None,
+            What::Tracker { name: format!("script {number}"), reading: Reading::Bad, why },
+        );
+        desk.tell(number, Some(Trail::begin()), Fact::Released(Release { begun: desk.at(0), removed: 1 }));
+        let (from, to) = (StateKind::Backup, StateKind::Master);
+        let cause = Reason::TookOver(TakeoverCause::Silence);
+        desk.change(number, Trail::begin(), (from, to), cause, Some(number + 7));
+    }
+    assert!(desk.builder.verdicts.len() <= VERDICTS && desk.builder.changes.len() == 1);
+    let left = desk.builder.finish();
+    assert_eq!((left.len(), desk.builder.finish().len()), (1, 0));
+    assert!(desk.spans().iter().all(|span| span.end_time >= span.start_time));
+}

@@ -1,0 +1,25 @@
+//! What collectors are told, read back from them.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`collector`] | rotel, a real OTLP collector: one story over two nodes, logs and metrics |
+//! | [`page`] | the Prometheus page, parsed, and looked at by promtool where there is one |
+//! | [`away`] | stand-ins for a collector: one that never answers, and none at all |
+//!
+//! rotel comes from PyPI: `pip install --target TARGET_DIR/rotel rotel==0.0.1a15`, or `HACLUSTER_ROTEL` names
+//! its program. Without it the trials that need it are skipped by name.
+
+mod away;
+mod collector;
+mod page;
+mod rotel;
+
+use hacluster_tests::harness::Suite;
+
+fn main() {
+    let mut suite = Suite::enter();
+    collector::trials(&mut suite);
+    page::trials(&mut suite);
+    away::trials(&mut suite);
+    suite.run();
+}

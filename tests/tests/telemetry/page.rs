@@ -1,0 +1,123 @@
+//! The Prometheus page of a running agent.
+
+use anyhow::{Context, Result, ensure};
+use hacluster_lab::{Host, LIMIT, Lab, wait_until};
+use hacluster_tests::harness::{Cluster, Instance, Suite, VIP, hold, trio};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+pub(crate) const PAGE: &str = "\n[telemetry]\nprometheus = \"127.0.0.1:9650\"\nkeepalived_names = true\n";
+
+pub(crate) fn trials(suite: &mut Suite) {
+    suite.trial("the_page_parses_and_says_what_is", says_what_is);
+    suite.trial("promtool_has_nothing_against_the_page", promtool);
+}
+
+/// What the page of the agent on `host` says, header and all.
+pub(crate) fn get(host: &Host, path: &str) -> Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    host.namespace().run(move || {
+        let mut stream = TcpStream::connect("127.0.0.1:9650").context("the page")?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(request.as_bytes())?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    })
+}
+
+/// The samples of the page by name and labels, once it is there.
+pub(crate) fn samples(host: &Host) -> Result<(String, BTreeMap<String, f64>)> {
+    let answer = wait_until("the page", LIMIT, || Ok(get(host, "/metrics").ok()))?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no body")?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let mut samples = BTreeMap::new();
+    for line in body.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let (series, value) = line.rsplit_once(' ').with_context(|| format!("no sample: {line}"))?;
+        let value = value.parse().with_context(|| format!("no number: {line}"))?;
+        ensure!(samples.insert(series.to_owned(), value).is_none(), "twice: {series}");
+    }
+    Ok((body.to_owned(), samples))
+}
+
+/// The value of the one series called `name` that has all of `labels`.
+pub(crate) fn value(samples: &BTreeMap<String, f64>, name: &str, labels: &[&str]) -> Result<f64> {
+    let is = |series: &str| {
+        series.split('{').next() == Some(name) && labels.iter().all(|label| series.contains(label))
+    };
+    let found: Vec<_> = samples.iter().filter(|(series, _)| is(series)).collect();
+    ensure!(found.len() == 1, "{name} {labels:?}: {found:?}, of {samples:#?}");
+    Ok(*found[0].1)
+}
+
+fn says_what_is() -> Result<()> {
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let left = cluster.start_with("left", Instance::new(100).master(), PAGE)?;
+        hold(left.host, VIP)?;
+        wait_until("adverts and the state on the page", LIMIT, || {
+            let (_, samples) = samples(left.host)?;
+            let rules = value(&samples, "hacluster_vrrp_state", &["vrrp_state=\"master\""])? == 1.0;
+            let sent = value(&samples, "hacluster_vrrp_adverts_sent_total", &[])? >= 2.0;
+            Ok((rules && sent).then_some(()))
+        })?;
+        let (text, samples) = samples(left.host)?;
+        for (name, labels, is) in [
+            ("hacluster_vrrp_state", &["vrrp_state=\"backup\"", "vrrp_router=\"VI_1\""][..], 0.0),
+            ("hacluster_vrrp_priority", &["vrrp_vrid=\"51\"", "network_interface_name=\"eth0\""], 100.0),
+            ("hacluster_vip_wanted", &[], 1.0),
+            ("hacluster_vip_present", &[], 1.0),
+            ("hacluster_vrrp_transitions_total", &["vrrp_state=\"master\"", "vrrp_reason=\"silence\""], 1.0),
+            ("hacluster_vrrp_adverts_discarded_total", &["cause=\"auth_failure\""], 0.0),
+            ("hacluster_telemetry_dropped_total", &["signal=\"traces\""], 0.0),
+            ("keepalived_vrrp_state", &["iname=\"VI_1\"", "ip_address=\"10.9.0.100/24\""], 2.0),
+            ("keepalived_up", &[], 1.0),
+        ] {
+            let found = value(&samples, name, labels)?;
+            ensure!((found - is).abs() < f64::EPSILON, "{name} {labels:?} is {found}");
+        }
+        ensure!(value(&samples, "hacluster_vrrp_timer_lateness_seconds_count", &[])? >= 1.0, "{text}");
+        // A label that changes while a counter lives would break its rate.
+        let changing: BTreeSet<_> = samples
+            .keys()
+            .filter(|series| series.starts_with("keepalived_") && series.contains("_total{"))
+            .filter(|series| series.contains("state="))
+            .collect();
+        ensure!(changing.is_empty(), "{changing:?}");
+        ensure!(get(left.host, "/")?.starts_with("HTTP/1.1 404"), "only /metrics");
+        // Off by default: no page without a word about it.
+        let right = cluster.start("right", Instance::new(98))?;
+        right.logged(&["-> Backup"])?;
+        ensure!(get(right.host, "/metrics").is_err(), "a page that nobody asked for");
+        Ok(())
+    })
+}
+
+fn promtool() -> Result<()> {
+    let found = Command::new("promtool").arg("--version").output().is_ok();
+    if !found {
+        return Err(hacluster_lab::Absent("promtool is not here: apt install prometheus".to_owned()).into());
+    }
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let left = cluster.start_with("left", Instance::new(100).master(), PAGE)?;
+        hold(left.host, VIP)?;
+        let (text, _) = samples(left.host)?;
+        let mut command = Command::new("promtool");
+        let command = command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn()?;
+        child.stdin.take().context("no input")?.write_all(text.as_bytes())?;
+        let said = child.wait_with_output()?;
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        // The exporter's names are as they are.
+        let ours: Vec<_> = said.lines().filter(|line| line.contains("hacluster")).collect();
+        ensure!(ours.is_empty(), "{said}");
+        Ok(())
+    })
+}
