@@ -1,75 +1,83 @@
-//! Probes over the network: does somebody take connections, does a web server answer.
+//! Connections that are tried: the same probes as for real servers ([`crate::check`]).
 
 use super::paced::Tried;
-use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, USER_AGENT};
-use hyper::{Request, Uri};
-use hyper_util::rt::TokioIo;
+use crate::check::{Outcome, Prober};
+use hacluster_conf::model::lvs::{Check, CheckKind, CheckPace, CheckRoute, HttpCheck, HttpVersion, Url};
+use hacluster_core::time::Duration as Span;
+use hyper::Uri;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
 const HTTP_PORT: u16 = 80;
-/// What servers write into their logs.
-const OUR_NAME: &str = concat!("hacluster-agent/", env!("CARGO_PKG_VERSION"));
 
 /// What is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Target {
     /// Whether somebody takes connections.
-    Tcp(SocketAddr),
+    Tcp(SocketAddr, Prober),
     /// Whether a web server answers with a status from the first to the last.
-    Http(String, (u16, u16)),
+    Http(String, (u16, u16), Prober),
 }
 
 impl Target {
     pub(super) async fn once(&self, limit: Duration) -> Tried {
         let start = Instant::now();
-        let answer = timeout(limit, self.ask()).await;
-        let (good, text) =
-            answer.unwrap_or_else(|_| (false, format!("no answer within {} ms", limit.as_millis())));
-        Tried { good: Some(good), text, took: start.elapsed(), ran: None }
-    }
-
-    async fn ask(&self) -> (bool, String) {
-        match self {
-            Self::Tcp(address) => match TcpStream::connect(address).await {
-                Ok(_) => (true, format!("{address} takes connections")),
-                Err(error) => (false, format!("{address}: {error}")),
-            },
-            Self::Http(url, (first, last)) => match get(url).await {
-                Ok(status) => ((*first..=*last).contains(&status), format!("{url} answers {status}")),
-                Err(why) => (false, format!("{url}: {why}")),
-            },
-        }
+        let (what, outcome) = match self {
+            Self::Tcp(to, prober) => (to.to_string(), Ok(ask(prober, CheckKind::Tcp, *to, limit).await)),
+            Self::Http(url, statuses, prober) => {
+                let found = timeout(limit, find(url, *statuses)).await;
+                let found = found.unwrap_or_else(|_| Err("its name is not found in time".to_owned()));
+                let asked = match found {
+                    Ok((to, check)) => Ok(ask(prober, CheckKind::Http(check), to, limit).await),
+                    Err(why) => Err(why),
+                };
+                (url.clone(), asked)
+            }
+        };
+        let (good, why) = match &outcome {
+            Ok(outcome) => (outcome.good, &*outcome.why),
+            Err(why) => (false, why.as_str()),
+        };
+        Tried { good: Some(good), text: format!("{what}: {why}"), took: start.elapsed(), ran: None }
     }
 }
 
-/// The status that a GET is answered with. Nothing of the body is read.
-async fn get(url: &str) -> Result<u16, String> {
+async fn ask(prober: &Prober, kind: CheckKind, to: SocketAddr, limit: Duration) -> Outcome {
+    let span = Span::from_micros(u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
+    let pace = CheckPace {
+        delay_loop: span,
+        timeout: span,
+        retry: 0,
+        delay_before_retry: span,
+        warmup: Span::ZERO,
+        alpha: false,
+        log_all_failures: false,
+    };
+    let route = CheckRoute { to, from: None, interface: None, fwmark: 0 };
+    prober.probe(&Check { kind, route, pace }).await
+}
+
+/// Where `url` leads at the moment, and what is asked there.
+async fn find(url: &str, statuses: (u16, u16)) -> Result<(SocketAddr, HttpCheck), String> {
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
     let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err("only http://HOST/PATH can be asked for".to_owned());
     };
     let host = authority.host().trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(HTTP_PORT))).await;
-    let stream = TokioIo::new(stream.map_err(|error| error.to_string())?);
-    let (mut sender, connection) = http1::handshake(stream).await.map_err(|error| error.to_string())?;
-    let mut driver = JoinSet::new(); // ends with us, whatever the server does
-    driver.spawn(connection);
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
-        .header(HOST, authority.as_str())
-        .header(USER_AGENT, OUR_NAME)
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
-    let answer = sender.send_request(request).await;
-    answer.map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
+    let found = lookup_host((host, authority.port_u16().unwrap_or(HTTP_PORT))).await;
+    let to = found.map_err(|error| error.to_string())?.next().ok_or("its name has no address")?;
+    let url = Url {
+        path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+        host: Some(authority.to_string()),
+        statuses: vec![statuses],
+        digest: None,
+        pattern: None,
+    };
+    let check =
+        HttpCheck { tls: false, version: HttpVersion::V11, urls: vec![url], sni: None, fast_recovery: false };
+    Ok((to, check))
 }
 
 #[cfg(test)]
@@ -92,19 +100,23 @@ mod tests {
         address
     }
 
+    fn prober() -> Prober {
+        Prober::new(crate::check::Settings::default(), std::path::Path::new("/nonexistent"))
+    }
+
     async fn ask(answer: &'static [u8]) -> Tried {
         let url = format!("http://{}/health?full", server(answer));
-        Target::Http(url, (200, 399)).once(LIMIT).await
+        Target::Http(url, (200, 399), prober()).once(LIMIT).await
     }
 
     #[tokio::test]
     async fn the_status_decides() {
         let tried = ask(b"HTTP/1.1 204 No Content\r\n\r\n").await;
-        assert!(tried.good == Some(true) && tried.text.ends_with("answers 204"), "{}", tried.text);
+        assert!(tried.good == Some(true) && tried.text.ends_with("/health?full: HTTP 204"), "{}", tried.text);
         assert!(ask(b"HTTP/1.0 503 Sorry\r\nContent-Length: 9\r\n\r\n").await.good != Some(true));
         for garbage in [&b"SSH-2.0-OpenSSH\r\n\r\n"[..], b"", &[0xff; 10_000]] {
             let tried = ask(garbage).await;
-            assert!(tried.good == Some(false) && !tried.text.contains("answers"), "{}", tried.text);
+            assert!(tried.good == Some(false) && !tried.text.contains("HTTP 2"), "{}", tried.text);
         }
     }
 
@@ -113,10 +125,14 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let limit = Duration::from_millis(50);
-        let tried = Target::Http(format!("http://{address}/"), (200, 299)).once(limit).await;
-        assert!(tried.good == Some(false) && tried.text == "no answer within 50 ms", "{}", tried.text);
-        assert_eq!(Target::Tcp(address).once(LIMIT).await.good, Some(true));
+        let tried = Target::Http(format!("http://{address}/"), (200, 299), prober()).once(limit).await;
+        assert!(
+            tried.good == Some(false) && tried.text.ends_with(": no answer within 50 ms"),
+            "{}",
+            tried.text
+        );
+        assert_eq!(Target::Tcp(address, prober()).once(LIMIT).await.good, Some(true));
         drop(listener);
-        assert_eq!(Target::Tcp(address).once(LIMIT).await.good, Some(false));
+        assert_eq!(Target::Tcp(address, prober()).once(LIMIT).await.good, Some(false));
     }
 }

@@ -4,6 +4,7 @@ use super::connect::Target;
 use super::paced::{self, Way};
 use super::view::{Cause, Ran, Seen, Tracked, View, Wanted};
 use super::{Settings, file, process};
+use crate::check::{self, Prober};
 use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
 use crate::mailbox::Sender;
@@ -78,6 +79,8 @@ struct Desk {
     running: BTreeMap<TrackerId, Running>,
     told: BTreeMap<Place, Tracked>,
     runner: Option<Runner>,
+    /// Once something over the network is tried.
+    prober: Option<Prober>,
     /// Open while a process is tracked.
     station: Option<process::Station>,
     /// Trackers started so far.
@@ -100,6 +103,7 @@ pub(super) async fn run(
         running: BTreeMap::new(),
         told: BTreeMap::new(),
         runner: None,
+        prober: None,
         station: None,
         runs: 0,
         observations,
@@ -180,13 +184,20 @@ impl Desk {
                 let news = self.station.get_or_insert_with(process::Station::open).subscribe();
                 tokio::spawn(process::watch(wanted.clone(), news, to))
             }
-            Probe::Tcp { to: address, pace } => paced(Way::Connection(Target::Tcp(*address)), *pace),
+            Probe::Tcp { to: address, pace } => {
+                paced(Way::Connection(Target::Tcp(*address, self.prober())), *pace)
+            }
             Probe::Http { url, status, pace } => {
-                paced(Way::Connection(Target::Http(url.clone(), *status)), *pace)
+                paced(Way::Connection(Target::Http(url.clone(), *status, self.prober())), *pace)
             }
             Probe::Interface => tokio::spawn(async {}), // the protocol thread knows by itself
         };
         Running { tracker, view, run: number, task }
+    }
+
+    fn prober(&mut self) -> Prober {
+        let made = || Prober::new(check::Settings::default(), Path::new(OURSELVES));
+        self.prober.get_or_insert_with(made).clone()
     }
 
     fn observe(&mut self, tracker: &TrackerId, run: u32, observed: Observation) {

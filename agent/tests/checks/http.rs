@@ -134,3 +134,41 @@ fn who_answers_before_being_asked_is_heard() {
         assert_eq!(good(&ask(url(), to)), "HTTP 200");
     }
 }
+
+#[test]
+fn http2_is_spoken_where_written() {
+    let (heard, requests) = std::sync::mpsc::channel();
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let to = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let heard = heard.clone();
+                tokio::spawn(async move {
+                    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+                    while let Some(Ok((request, mut respond))) = connection.accept().await {
+                        let _ = heard.send(request.uri().to_string());
+                        let status = if request.uri().path() == "/broken" { 503 } else { 200 };
+                        let head = hyper::Response::builder().status(status).body(()).unwrap();
+                        let mut body = respond.send_response(head, false).unwrap();
+                        let _ = body.send_data("hello".into(), true);
+                    }
+                });
+            }
+        });
+    });
+    let ask = |path: &str, host: Option<&str>, regex| {
+        let host = host.map(str::to_owned);
+        let mut kind = http(Url { path: path.into(), host, pattern: pattern(regex), ..url() });
+        kind.version = HttpVersion::V2;
+        check(CheckKind::Http(kind), to, PATIENT)
+    };
+    assert_eq!(good(&ask("/", Some("www.example.org"), "hello")), "HTTP 200");
+    assert_eq!(requests.recv().unwrap(), "http://www.example.org/");
+    assert_eq!(bad(&ask("/broken", None, "hello")), "HTTP 503 (wants 200-299): \"hello\"");
+    assert_eq!(requests.recv().unwrap(), format!("http://{to}/broken"));
+    assert_eq!(bad(&ask("/", None, "bye")), "pattern `bye` not found in 5 bytes: \"hello\"");
+}
