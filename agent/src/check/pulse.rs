@@ -201,7 +201,8 @@ impl Beat {
             }
             let began = Instant::now();
             self.counters.count(began.saturating_duration_since(due));
-            let outcome = probe.once().await;
+            // What a try needs is held while it runs; thousands of checks sleep.
+            let outcome = Box::pin(probe.once()).await;
             let now = Instant::now();
             let before = checker.verdict();
             let retries_left = match outcome.ours {
