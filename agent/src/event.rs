@@ -2,6 +2,7 @@
 //! metrics.
 
 use crate::fact::Fact;
+use crate::lvs::Notice;
 use crate::mailbox::Sender;
 use crate::story::Trail;
 use hacluster_core::machine::{Fault, Note, Reason, StateKind, Transition};
@@ -271,6 +272,8 @@ pub enum What {
         /// Which, why and what is lost.
         text: String,
     },
+    /// Something of virtual or real servers.
+    Balance(Arc<Notice>),
     /// So many events came faster than they could be told.
     Lost(u64),
     /// Something a status shows.
@@ -313,6 +316,8 @@ impl What {
             | Self::Telemetry { warning: false, .. }
             | Self::Notified { warning: false, .. } => Level::Info,
             Self::Fact(_) => Level::Silent,
+            Self::Balance(notice) if notice.warning => Level::Warning,
+            Self::Balance(_) => Level::Info,
             Self::Tracker { reading: Reading::Bad | Reading::Unknown, .. } => Level::Warning,
             Self::Tracker { .. } => Level::Info,
             Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
@@ -395,6 +400,7 @@ impl fmt::Display for What {
             | Self::Routing { text, .. }
             | Self::Telemetry { text, .. }
             | Self::Notified { text, .. } => f.write_str(text),
+            Self::Balance(notice) => notice.fmt(f),
             Self::Tracker { name, reading, why } => fmt_tracker(name, *reading, why, f),
             Self::Reload(what) => write!(f, "reload: {what}"),
             Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),

@@ -30,6 +30,7 @@ pub mod in_force;
 pub mod init;
 pub mod kernel;
 pub mod log;
+pub mod lvs;
 pub mod mailbox;
 pub mod notify;
 pub mod orders;

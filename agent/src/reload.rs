@@ -1,7 +1,8 @@
 //! What a reload would change, and what others may ask of the main thread.
 
-use hacluster_conf::diag::Diagnostic;
+use hacluster_conf::diag::{Diagnostic, Severity};
 use hacluster_conf::diff::{Change, Effect, new_errors};
+use hacluster_conf::model::VirtualRouter;
 use hacluster_conf::{Loaded, render};
 use hacluster_proto::v1::{self, ReloadEffect, ReloadOutcome};
 use tokio::sync::oneshot;
@@ -80,5 +81,31 @@ pub(crate) fn refusal(known: &[Diagnostic], running: usize, fresh: &Loaded) -> O
         ))
     } else {
         None
+    }
+}
+/// Diagnostics as log lines.
+pub(crate) fn say<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, loaded: &Loaded) {
+    for diagnostic in diagnostics {
+        let line = render::line(diagnostic, &loaded.sources);
+        match diagnostic.severity {
+            Severity::Hint => tracing::debug!("{line}"),
+            Severity::Warning => tracing::warn!("{line}"),
+            Severity::Error | Severity::Fatal => tracing::error!("{line}"),
+        }
+    }
+}
+
+/// Which running router `change` ends, if only for a moment.
+pub(crate) fn ending(change: &Change) -> Option<&VirtualRouter> {
+    match change {
+        Change::Remove(router) => Some(router),
+        Change::Modify { old, .. } if change.effect() == Effect::Restart => Some(old),
+        Change::Modify { .. }
+        | Change::Add(_)
+        | Change::Agent(_)
+        | Change::Global(_)
+        | Change::Cluster(_)
+        | Change::Balance(_)
+        | Change::Service { .. } => None,
     }
 }

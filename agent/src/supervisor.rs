@@ -12,10 +12,11 @@ use crate::fact::Fact;
 use crate::history::History;
 use crate::in_force::{self, DiskCheck, InForce};
 use crate::kernel::{self, FilterSettings, Fixed, Leftover, Order, RouterId};
+use crate::lvs::Lvs;
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::notify::Notify;
 use crate::protocol::{self, Command, Ended, GroupDefinition, Queues};
-use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, refusal};
+use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, ending, refusal, say};
 use crate::rundir::{self, RunDir};
 use crate::service_manager::ServiceManager;
 use crate::startup;
@@ -23,10 +24,10 @@ use crate::telemetry::Telemetry;
 use crate::teller::Teller;
 use crate::watch::{self, Watch};
 use anyhow::{Context, bail};
-use hacluster_conf::diag::{Diagnostic, Severity};
+use hacluster_conf::diag::Severity;
 use hacluster_conf::diff::{Change, Effect, diff};
 use hacluster_conf::model::{Config, SyncGroup, VirtualRouter};
-use hacluster_conf::{Loaded, render};
+use hacluster_conf::render;
 use hacluster_core::time::Instant;
 use hacluster_net::poll::{Waiter, Wake};
 use hacluster_net::signal::{Request, Signals};
@@ -71,6 +72,8 @@ struct Supervisor {
     watched: watch::Settings,
     /// Runs from the first thing on that is tracked.
     watch: Option<Watch>,
+    /// Runs from the first virtual server on.
+    lvs: Lvs,
     service_manager: ServiceManager,
 }
 
@@ -103,17 +106,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (asking, asks) = mailbox(ASKS, &Wake::new()?);
     let ready = asks.wake().clone();
     let notify = Notify::spawn(&loaded.config, events.clone(), ready, Path::new(OURSELVES))?;
+    let lvs = Lvs::new(events.clone(), board.clone(), run_dir.path(), &state_dir);
     let cluster = Cluster::new(board.clone(), commands.clone(), events.clone(), store);
     let telemetry = Telemetry::new(board.clone(), cluster.clone(), events.clone());
     telemetry.configure(&loaded.config.telemetry);
-    let (hooks, collectors) = (notify.listener(), telemetry.listener());
+    let (hooks, balancer, collectors) = (notify.listener(), lvs.listener(), telemetry.listener());
     let listener = move |event: &Event| {
         hooks(event);
+        balancer(event);
         collectors(event);
     };
     let teller = Teller::spawn(event_reader, board.clone(), commands.clone(), listener)?;
     let audit = Audit::open(&state_dir, events.clone())?;
-    let shared = Shared::new(board, DiskCheck::new(args.clone()), cluster.clone(), asking, audit);
+    let shared =
+        Shared::new(board, DiskCheck::new(args.clone()), cluster.clone(), asking, audit, lvs.clone());
     let api = Api::open(&run_dir.socket(), shared, events.clone())?;
     let api_settings = api.settings();
     api_settings.put(&loaded.config);
@@ -154,6 +160,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         next_id: 0,
         watched: watch::Settings::default(),
         watch: None,
+        lvs,
     };
     let outcome = supervisor.serve(&signals, &ended, protocol, &notify);
     let _ = kernel.join();
@@ -175,18 +182,6 @@ fn fix_from_start(
     run_dir.record(&[config], leftovers, &fixed).context("cannot record addresses")?;
     orders.send_patiently(Order::Fix(fixed));
     Ok(())
-}
-
-/// Diagnostics as log lines.
-fn say<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, loaded: &Loaded) {
-    for diagnostic in diagnostics {
-        let line = render::line(diagnostic, &loaded.sources);
-        match diagnostic.severity {
-            Severity::Hint => tracing::debug!("{line}"),
-            Severity::Warning => tracing::warn!("{line}"),
-            Severity::Error | Severity::Fatal => tracing::error!("{line}"),
-        }
-    }
 }
 
 impl Supervisor {
@@ -251,6 +246,7 @@ impl Supervisor {
         for router in routers {
             self.add(router);
         }
+        self.balance();
         true
     }
 
@@ -285,11 +281,18 @@ impl Supervisor {
             None if self.watched.is_empty() => {}
             None => {
                 let (settings, commands) = (self.watched.clone(), self.commands.clone());
-                match Watch::spawn(settings, commands, self.events.clone()) {
+                match Watch::spawn(settings, commands, self.events.clone(), &self.lvs) {
                     Ok(watch) => self.watch = Some(watch),
                     Err(error) => tracing::error!("{error:#}; nothing is tracked"),
                 }
             }
+        }
+    }
+
+    /// Balances what is to be balanced, or goes on with what that is now.
+    fn balance(&self) {
+        if let Err(error) = self.lvs.configure(&self.in_force.loaded.config) {
+            tracing::error!("{error:#}; nothing is balanced, virtual routers go on");
         }
     }
 
@@ -350,7 +353,7 @@ impl Supervisor {
 
     fn put_in_force(&mut self, fresh: Arc<InForce>, changes: Vec<Change>, begun: bool) {
         if begun {
-            let ending: Vec<_> = changes.iter().filter_map(ending).collect();
+            let ending: Vec<_> = changes.iter().filter_map(ending).map(place).collect();
             self.cluster.hand_over(|place| ending.contains(place), "a reload removes it or starts it anew");
         }
         let former = std::mem::replace(&mut self.in_force, fresh);
@@ -384,6 +387,7 @@ impl Supervisor {
         }
         // Last: what is no longer tracked must not help a router that is about to go.
         self.watch();
+        self.balance();
     }
 
     fn tell(&self, what: impl Into<What>) {
@@ -467,27 +471,15 @@ impl Supervisor {
         if !protocol.is_finished() {
             self.commands.send_patiently(Command::Stop);
         }
-        if !matches!(protocol.join(), Ok(Ended::InOrder)) {
+        let ended = protocol.join();
+        // Last: as long as the addresses were here, connections came here.
+        self.lvs.stop();
+        if !matches!(ended, Ok(Ended::InOrder)) {
             bail!("the protocol thread failed; its addresses were removed. Please report the panic above");
         }
         self.run_dir.forget();
         tracing::info!("stopped");
         Ok(())
-    }
-}
-
-/// Which running router `change` ends, if only for a moment.
-fn ending(change: &Change) -> Option<Place> {
-    match change {
-        Change::Remove(router) => Some(place(router)),
-        Change::Modify { old, .. } if change.effect() == Effect::Restart => Some(place(old)),
-        Change::Modify { .. }
-        | Change::Add(_)
-        | Change::Agent(_)
-        | Change::Global(_)
-        | Change::Cluster(_)
-        | Change::Balance(_)
-        | Change::Service { .. } => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod lvs;
 pub(crate) mod moves;
 
 use crate::cmd::context::ContextVerb;
@@ -62,6 +63,8 @@ pub(crate) enum Verb {
     Resume(moves::ResumeArgs),
     /// Put the configuration files in force as they are now
     Reload(moves::ReloadArgs),
+    /// Virtual servers, their real servers, and why; drain and weigh real servers
+    Lvs(lvs::LvsArgs),
     /// Check a configuration file, show what is in force, say what differs
     #[command(subcommand)]
     Config(ConfigVerb),

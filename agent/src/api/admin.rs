@@ -3,10 +3,11 @@
 
 use super::audit::Entry;
 use super::roles::Caller;
-use super::{Shared, clean, story};
+use super::{Shared, clean, lvs, story};
 use crate::cluster::find::{NotFound, find};
 use crate::cluster::{NodeOutcome, Ours, Wish};
-use crate::reload::{Ask, Reloaded};
+use crate::lvs::{Ask, Unknown};
+use crate::reload::{self, Reloaded};
 use crate::story::{Step, Trail};
 use hacluster_proto::v1::{self, admin_server::Admin};
 use serde_json::json;
@@ -118,6 +119,7 @@ fn step_of(method: &str) -> &'static str {
         "Undrain" => "operator.undrain",
         "Pause" => "operator.pause",
         "Resume" => "operator.resume",
+        "SetServer" => "operator.set_server",
         _ => "operator.reload",
     }
 }
@@ -242,13 +244,49 @@ impl Admin for AdminService {
         let v1::ReloadRequest { reason, dry_run } = request.get_ref();
         let call = Call::begin(&request, "Reload", json!({}), reason, *dry_run)?;
         let (reply, answer) = oneshot::channel();
-        if self.shared.asks.try_send(Ask::Reload { dry_run: *dry_run, reply }).is_err() {
+        if self.shared.asks.try_send(reload::Ask::Reload { dry_run: *dry_run, reply }).is_err() {
             return Err(Status::unavailable("the agent is busy with other reloads; try again in a moment"));
         }
         let work = async move { answer.await.ok() };
         let reloaded = self.done(call, "reload".to_owned(), None, work, of_reload).await?;
         let stopped = || Status::unavailable("the agent stops; nothing was reloaded");
         reloaded.map(|reloaded| Response::new(reloaded.into())).ok_or_else(stopped)
+    }
+
+    async fn set_server(
+        &self,
+        request: Request<v1::SetServerRequest>,
+    ) -> Result<Response<v1::SetServerResponse>, Status> {
+        let v1::SetServerRequest { server, service, weight, reason, dry_run, hold_for } = request.get_ref();
+        let limit = limit(*hold_for)?;
+        let weight = weight.map(u16::try_from).transpose();
+        let weight = weight.map_err(|_| Status::invalid_argument("a weight is a number from 0 to 65535"))?;
+        let seconds = limit.map(|limit| limit.as_secs());
+        let arguments =
+            json!({"server": server, "service": service, "weight": weight, "hold_for_seconds": seconds});
+        let call = Call::begin(&request, "SetServer", arguments, reason, *dry_run)?;
+        let Wish { by, reason, dry_run, .. } = call.wish.clone();
+        let (server, service, balancer) = (clean(server), clean(service), self.shared.lvs.clone());
+        let what = match weight {
+            Some(0) => format!("drain of real server {server}"),
+            Some(weight) => format!("weight {weight} of real server {server}"),
+            None => format!("real server {server} as configured"),
+        };
+        let work = async move {
+            let ask = |reply| Ask { server, service, weight, by, reason, limit, dry_run, reply };
+            balancer.ask(ask).await.map(|done| lvs::done(&done, weight, dry_run))
+        };
+        match self.done(call, what, None, work, of_server).await? {
+            Ok(answer) => Ok(Response::new(answer)),
+            Err(Unknown(why)) => Err(Status::not_found(why)),
+        }
+    }
+}
+
+fn of_server(answer: &Result<v1::SetServerResponse, Unknown>) -> CameTo {
+    match answer {
+        Ok(answer) => CameTo { warning: false, name: "DONE".to_owned(), text: answer.text.clone() },
+        Err(Unknown(why)) => CameTo { warning: false, name: "NOT_FOUND".to_owned(), text: why.clone() },
     }
 }
 

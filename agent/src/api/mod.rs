@@ -18,6 +18,7 @@ pub(crate) mod convert;
 mod limits;
 mod link;
 mod listener;
+mod lvs;
 mod peer;
 mod peercred;
 mod read;
@@ -31,6 +32,7 @@ pub use tls::Keeper;
 use crate::board::Board;
 use crate::cluster::Cluster;
 use crate::in_force::DiskCheck;
+use crate::lvs::Lvs;
 use crate::mailbox::Sender;
 use crate::reload::Ask;
 use crate::story::Trail;
@@ -56,10 +58,11 @@ pub struct Shared {
     started: SystemTime,
     tls: Arc<Keeper>,
     audit: Audit,
+    lvs: Lvs,
 }
 
 impl Shared {
-    /// Answers from `board` and `disk`; has `cluster` and, through `asks`, the main thread act, and
+    /// Answers from `board`, `disk` and `lvs`; has `cluster` and, through `asks`, the main thread act, and
     /// `audit` remember.
     pub fn new(
         board: Arc<Board>,
@@ -67,9 +70,10 @@ impl Shared {
         cluster: Cluster,
         asks: Sender<Ask>,
         audit: Audit,
+        lvs: Lvs,
     ) -> Self {
         let (started, tls) = (SystemTime::now(), Arc::new(Keeper::default()));
-        Self { board, disk, cluster, asks, started, tls, audit }
+        Self { board, disk, cluster, asks, started, tls, audit, lvs }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The service `Read`: answers from the board.
 
-use super::{Shared, convert};
+use super::{Shared, convert, lvs};
 use crate::chronicle::{Change, Chronicle, Record, RouterView};
 use crate::history::History;
 use crate::in_force::{InForce, OnDisk};
@@ -85,6 +85,7 @@ impl Shared {
                 })
                 .collect(),
             sequence: copy.sequence,
+            lvs: lvs::summary(&self.lvs.view(), &self.lvs.picture()),
         }
     }
 
@@ -200,5 +201,14 @@ impl Read for ReadService {
             files: files.collect(),
             diagnostics_json: format!("{:#}", render::json(&loaded.diagnostics, &loaded.sources)),
         }))
+    }
+
+    async fn list_lvs(
+        &self,
+        request: Request<v1::ListLvsRequest>,
+    ) -> Result<Response<v1::ListLvsResponse>, Status> {
+        let picture = self.shared.lvs.look().await;
+        let services = &request.get_ref().services;
+        Ok(Response::new(lvs::list(&self.shared.lvs.view(), &picture, services)))
     }
 }

@@ -176,6 +176,7 @@ impl Desk {
         }
         let mut former = std::mem::take(&mut self.fifos);
         for wanted in &fresh.fifos {
+            let wanted = &wanted.fifo;
             let same = former.iter().position(|fifo| fifo.settings == *wanted);
             let fifo = same.map(|at| former.swap_remove(at)).unwrap_or_else(|| {
                 Fifo::open(wanted.clone(), fresh.scripts.clone(), self.runner.clone(), self.voice.clone())
@@ -196,6 +197,7 @@ impl Desk {
             Message::Stands { router, state, priority } => self.stand(router, state, priority),
             Message::RivalHeard { router, why } => self.rival(router, why),
             Message::Removed { router } => self.remove(&router),
+            Message::Balanced(told) => self.balanced(&told),
             Message::InForce(in_force) => self.reload(Settings::of(&in_force.loaded.config)),
         }
         let lost = self.parts.lost.swap(0, Ordering::Relaxed);
@@ -212,7 +214,7 @@ impl Desk {
         let known = Known { router: router.clone(), word, priority, tell_again: None };
         self.routers.insert(name.clone(), known);
         if let Some(word) = word.filter(|word| Some(*word) != before) {
-            let change = Change { router: Some(router), word, priority, why };
+            let change = Change { router: Some(router), word, priority, why, hook: None };
             self.change(Subject::Instance(name.clone()), change);
         }
         self.regroup(&name);
@@ -270,7 +272,7 @@ impl Desk {
             let patience = self.settings.patience.get(&router.name).copied().unwrap_or_default();
             known.tell_again = Some((Instant::now() + patience, why.clone()));
         }
-        let change = Change { router: Some(router), word: Word::RivalHeard, priority, why };
+        let change = Change { router: Some(router), word: Word::RivalHeard, priority, why, hook: None };
         self.change(subject, change);
     }
 
@@ -299,7 +301,10 @@ impl Desk {
             let Some(word) = of_members(&words) else { continue };
             if self.groups.get(group) != Some(&word) {
                 let why = format!("its member {member} was the last to change");
-                changes.push((group.clone(), Change { router: None, word, priority: 0, why: why.into() }));
+                changes.push((
+                    group.clone(),
+                    Change { router: None, word, priority: 0, why: why.into(), hook: None },
+                ));
             }
         }
         for (group, change) in changes {

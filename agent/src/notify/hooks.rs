@@ -33,6 +33,7 @@ pub(super) fn hooks(notify: &Notify, subject: &Subject, change: &Change) -> Vec<
         Word::Stop => ("notify_stop", &notify.stop),
         Word::Deleted => ("notify_deleted", &notify.deleted),
         Word::RivalHeard => ("notify_master_rx_lower_pri", &notify.master_rx_lower_pri),
+        Word::Up | Word::Down => return change.hook.iter().cloned().collect(),
     };
     let specific = specific.iter().map(|command| Hook { keyword, command: command.clone() });
     let general = notify.any.iter().filter(|_| change.word != Word::RivalHeard).map(|command| {
@@ -133,6 +134,7 @@ pub(super) async fn prepare(
 fn describe(subject: &Subject, change: &Change, hook: &Hook) -> String {
     let group = match subject {
         Subject::Group(name) => format!("group {name}: "),
+        Subject::Balanced(of) => format!("{of}: "),
         Subject::Instance(_) => String::new(),
     };
     format!("{group}{} {} ({})", hook.keyword, hook.command.program(), change.word)
@@ -155,7 +157,7 @@ mod tests {
     }
 
     fn lines(notify: &Notify, subject: &Subject, word: Word, priority: u8) -> Vec<String> {
-        let change = Change { router: None, word, priority, why: "".into() };
+        let change = Change { router: None, word, priority, why: "".into(), hook: None };
         let hooks = hooks(notify, subject, &change);
         hooks.iter().map(|hook| format!("{}={}", hook.keyword, hook.command.argv.join(" "))).collect()
     }

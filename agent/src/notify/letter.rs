@@ -25,12 +25,13 @@ pub(super) struct Letter {
 impl Letter {
     /// Tells `change`; none for what nobody gets mail about.
     pub(super) fn of(node: &str, subject: &Subject, change: &Change) -> Option<Self> {
-        if !matches!(change.word, Word::Master | Word::Backup | Word::Fault) {
+        if !matches!(change.word, Word::Master | Word::Backup | Word::Fault | Word::Up | Word::Down) {
             return None;
         }
         let who = match subject {
             Subject::Instance(name) => format!("Instance {name}"),
             Subject::Group(name) => format!("Group {name}"),
+            Subject::Balanced(of) => return Some(Self::balanced(node, of, change)),
         };
         let mut body = format!("VRRP {who} is {} on node {node}.\n\nWhy: {}\n", change.word, change.why);
         if let Some(router) = &change.router {
@@ -43,6 +44,21 @@ impl Letter {
             body,
             only: None,
         })
+    }
+
+    /// Tells of a virtual server, or of a real server of one.
+    fn balanced(node: &str, of: &crate::lvs::Subject, change: &Change) -> Self {
+        let who = match &of.server {
+            Some(server) => format!("Realserver {server} of virtual server {}", of.service),
+            None => format!("Virtualserver {}", of.service),
+        };
+        Self {
+            at: SystemTime::now(),
+            since: Instant::now(),
+            subject: one_line(&format!("[{node}] {who} - {}", change.word)),
+            body: format!("{who} is {} on node {node}.\n\nWhy: {}\n", change.word, change.why),
+            only: None,
+        }
     }
 
     /// Who gets it.
@@ -112,6 +128,7 @@ mod tests {
             word: Word::Master,
             priority: 100,
             why: "master 192.0.2.2 fell silent".into(),
+            hook: None,
         };
         let letter = Letter::of("R1", &Subject::Instance("VI_1".into()), &change).unwrap();
         let text = String::from_utf8(letter.message(&settings()).unwrap().formatted()).unwrap();
@@ -129,8 +146,24 @@ mod tests {
     }
 
     #[test]
+    fn virtual_and_real_servers_have_the_subjects_that_filters_know() {
+        let change =
+            Change { router: None, word: Word::Down, priority: 0, why: "refused".into(), hook: None };
+        let subject = |server: Option<&str>| {
+            let server = server.map(str::to_owned);
+            let of = crate::lvs::Subject { service: "[10.0.0.1]:tcp:80".into(), server };
+            Letter::of("R1", &Subject::Balanced(of), &change).unwrap().subject
+        };
+        assert_eq!(
+            subject(Some("[10.0.0.2]:tcp:80")),
+            "[R1] Realserver [10.0.0.2]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN"
+        );
+        assert_eq!(subject(None), "[R1] Virtualserver [10.0.0.1]:tcp:80 - DOWN");
+    }
+
+    #[test]
     fn a_name_cannot_add_a_header() {
-        let change = Change { router: None, word: Word::Fault, priority: 0, why: "x".into() };
+        let change = Change { router: None, word: Word::Fault, priority: 0, why: "x".into(), hook: None };
         let letter = Letter::of("R\r\nBcc: x@y.z", &Subject::Group("G".into()), &change).unwrap();
         let text = String::from_utf8(letter.message(&settings()).unwrap().formatted()).unwrap();
         let headers = text.split("\r\n\r\n").next().unwrap();
@@ -139,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_named() {
-        let change = Change { router: None, word: Word::Fault, priority: 0, why: "x".into() };
+        let change = Change { router: None, word: Word::Fault, priority: 0, why: "x".into(), hook: None };
         let letter = Letter::of("R1", &Subject::Group("G".into()), &change).unwrap();
         let mail = Mail { to: vec!["nobody".into()], ..settings() };
         assert!(letter.message(&mail).unwrap_err().to_string().contains("`nobody` is no mail address"));

@@ -1,4 +1,5 @@
-//! Notifications: programs, fifos and mail that tell people what became of a virtual router.
+//! Notifications: programs, fifos and mail that tell people what became of a virtual router, or of a
+//! virtual or real server.
 //!
 //! ```text
 //!   teller -- Feed (bounded) --> Desk: what is each router and group now?
@@ -29,6 +30,7 @@ pub use voice::LastHook;
 use crate::event::{Event, EventSender, Identity, What, explain};
 use crate::fact::Fact;
 use crate::in_force::InForce;
+use crate::lvs::Told;
 use anyhow::Context;
 use hacluster_conf::model::Config;
 use hacluster_core::machine::{Note, StateKind};
@@ -56,6 +58,8 @@ enum Message {
     RivalHeard { router: Arc<Identity>, why: Why },
     /// A router is gone.
     Removed { router: Arc<Identity> },
+    /// A virtual or real server came or went.
+    Balanced(Arc<Told>),
     /// Another configuration.
     InForce(Arc<InForce>),
 }
@@ -82,6 +86,9 @@ impl Feed {
 fn message(event: &Event) -> Option<Message> {
     if let What::Fact(Fact::InForce(in_force)) = &event.what {
         return Some(Message::InForce(in_force.clone()));
+    }
+    if let What::Balance(notice) = &event.what {
+        return notice.told.clone().map(Message::Balanced);
     }
     let router = event.router.clone()?;
     match &event.what {

@@ -1,6 +1,8 @@
 //! Who changed, and what it is now, in keepalived's words.
 
+use super::hooks::Hook;
 use crate::event::Identity;
+use crate::lvs as balance;
 use hacluster_core::machine::StateKind;
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ pub(super) enum Subject {
     Instance(String),
     /// `vrrp_sync_group`.
     Group(String),
+    /// `virtual_server`, or a `real_server` of one.
+    Balanced(balance::Subject),
 }
 
 impl Subject {
@@ -20,6 +24,8 @@ impl Subject {
         match self {
             Self::Instance(_) => "INSTANCE",
             Self::Group(_) => "GROUP",
+            Self::Balanced(of) if of.server.is_some() => "RS",
+            Self::Balanced(_) => "VS",
         }
     }
 
@@ -27,6 +33,7 @@ impl Subject {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Instance(name) | Self::Group(name) => name,
+            Self::Balanced(of) => of.server.as_ref().unwrap_or(&of.service),
         }
     }
 }
@@ -46,6 +53,10 @@ pub(super) enum Word {
     Deleted,
     /// It rules and somebody with a lower priority does too.
     RivalHeard,
+    /// A virtual or real server came.
+    Up,
+    /// It went.
+    Down,
 }
 
 impl Word {
@@ -69,6 +80,8 @@ impl fmt::Display for Word {
             Self::Stop => "STOP",
             Self::Deleted => "DELETED",
             Self::RivalHeard => "MASTER_RX_LOWER_PRI",
+            Self::Up => "UP",
+            Self::Down => "DOWN",
         })
     }
 }
@@ -84,6 +97,8 @@ pub(super) struct Change {
     pub(super) priority: u8,
     /// Why, for people.
     pub(super) why: Arc<str>,
+    /// The one program that tells it, where that does not follow from the settings.
+    pub(super) hook: Option<Hook>,
 }
 
 /// What a group is when its members are these; none while they are on their way.

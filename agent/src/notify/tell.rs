@@ -2,9 +2,10 @@
 
 use super::STOP_MAX;
 use super::desk::{Desk, Line};
-use super::hooks::{Means, hooks};
+use super::hooks::{Hook, Means, hooks};
 use super::letter::Letter;
 use super::subject::{Change, Subject, Word};
+use crate::lvs::Told;
 use hacluster_core::machine::StateKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,10 +41,29 @@ impl Desk {
         !silent && self.notify(subject).is_some_and(|notify| notify.mail)
     }
 
-    /// A line for every fifo.
+    /// Tells that a virtual or real server came or went.
+    pub(super) fn balanced(&mut self, told: &Told) {
+        for (fifo, pipe) in self.fifos.iter().zip(&self.settings.fifos) {
+            if pipe.balance {
+                fifo.write(format!("{} {}\n", told.subject, if told.up { "UP" } else { "DOWN" }));
+            }
+        }
+        let subject = Subject::Balanced(told.subject.clone());
+        let hook = told.hook.clone().map(|(keyword, command)| Hook { keyword, command });
+        let word = if told.up { Word::Up } else { Word::Down };
+        let change = Change { router: None, word, priority: 0, why: told.why.clone(), hook };
+        if let Some(letter) = Letter::of(&self.settings.node, &subject, &change).filter(|_| told.mail) {
+            self.post.send(letter);
+        }
+        self.enqueue(subject, change);
+    }
+
+    /// A line for every fifo that is told of virtual routers.
     pub(super) fn write(&self, subject: &Subject, state: &str, priority: u8) {
-        for fifo in &self.fifos {
-            fifo.write(format!("{} \"{}\" {state} {priority}\n", subject.kind(), subject.name()));
+        for (fifo, pipe) in self.fifos.iter().zip(&self.settings.fifos) {
+            if pipe.routers {
+                fifo.write(format!("{} \"{}\" {state} {priority}\n", subject.kind(), subject.name()));
+            }
         }
     }
 
@@ -129,7 +149,10 @@ impl Desk {
             let subject = Subject::Instance(router.name.clone());
             let text = format!("{why}; it has yielded: hooks of MASTER run again, theirs may have come last");
             self.voice.done(Some(router.clone()), text);
-            self.enqueue(subject, Change { router: Some(router), word: Word::Master, priority, why });
+            self.enqueue(
+                subject,
+                Change { router: Some(router), word: Word::Master, priority, why, hook: None },
+            );
         }
         for fifo in &self.fifos {
             later |= fifo.remember_losses();

@@ -3,7 +3,7 @@
 use super::connect::Target;
 use super::paced::{self, Way};
 use super::view::{Cause, Ran, Seen, Tracked, View, Wanted};
-use super::{Settings, file, process};
+use super::{Settings, balanced, file, process};
 use crate::check::{self, Prober};
 use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
@@ -88,6 +88,8 @@ struct Desk {
     observations: mpsc::Sender<Report>,
     commands: Sender<Command>,
     events: EventSender,
+    /// What is known of virtual servers.
+    readings: balanced::Source,
 }
 
 /// Watches until nobody holds the other end of `changes`.
@@ -96,6 +98,7 @@ pub(super) async fn run(
     mut changes: mpsc::Receiver<Settings>,
     commands: Sender<Command>,
     events: EventSender,
+    readings: balanced::Source,
 ) {
     let (observations, mut seen) = mpsc::channel(OBSERVATIONS);
     let mut desk = Desk {
@@ -109,6 +112,7 @@ pub(super) async fn run(
         observations,
         commands,
         events,
+        readings,
     };
     desk.change(settings);
     loop {
@@ -189,6 +193,9 @@ impl Desk {
             }
             Probe::Http { url, status, pace } => {
                 paced(Way::Connection(Target::Http(url.clone(), *status, self.prober())), *pace)
+            }
+            Probe::VirtualServer => {
+                tokio::spawn(balanced::watch(tracker.id.name.clone(), self.readings.clone(), to))
             }
             Probe::Interface => tokio::spawn(async {}), // the protocol thread knows by itself
         };

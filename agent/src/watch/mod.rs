@@ -8,6 +8,7 @@
 //! Contract: everything here runs on a thread of its own and waits for nobody in the protocol's way.
 //! Interfaces are not watched here: the kernel thread tells the protocol thread of them at once.
 
+mod balanced;
 mod connect;
 mod desk;
 mod file;
@@ -19,9 +20,11 @@ pub(crate) use file::{Listener, numbers};
 pub use view::{Cause, Ran, Seen, Tracked, View};
 
 use crate::event::{EventSender, Place};
+use crate::lvs::Lvs;
 use crate::mailbox::Sender;
 use crate::protocol::Command;
 use anyhow::Context;
+use hacluster_conf::model::track::Probe;
 use hacluster_conf::model::{Config, Scripts, Tracker, TrackerId, TrackerKind};
 use hacluster_core::track::Weight;
 use std::collections::BTreeMap;
@@ -49,16 +52,13 @@ impl Settings {
             config.trackers.iter().map(|tracker| (&tracker.id, tracker)).collect();
         let mut settings = Self { scripts: config.scripts.clone(), ..Self::default() };
         for router in &config.routers {
-            let uses: Vec<_> = router
-                .tracked
-                .iter()
-                .filter_map(|used| {
-                    let tracker = *defined.get(&used.tracker)?;
-                    Some((used.tracker.clone(), used.weight.unwrap_or(tracker.weight)))
-                })
-                .collect();
-            for (id, _) in &uses {
-                settings.trackers.extend(defined.get(id).map(|tracker| (id.clone(), (*tracker).clone())));
+            let mut uses = Vec::new();
+            for used in &router.tracked {
+                let undefined = || virtual_server(&used.tracker);
+                let tracker = defined.get(&used.tracker).map(|tracker| (*tracker).clone());
+                let Some(tracker) = tracker.or_else(undefined) else { continue };
+                uses.push((used.tracker.clone(), used.weight.unwrap_or(tracker.weight)));
+                settings.trackers.insert(used.tracker.clone(), tracker);
             }
             if !uses.is_empty() {
                 let place = Place { interface: router.interface.clone(), vrid: router.vrid };
@@ -89,6 +89,12 @@ impl Settings {
     }
 }
 
+/// The tracker of a virtual server, which nobody has to define.
+fn virtual_server(id: &TrackerId) -> Option<Tracker> {
+    let tracker = || Tracker { id: id.clone(), probe: Probe::VirtualServer, weight: Weight::default() };
+    (id.kind == TrackerKind::VirtualServer).then(tracker)
+}
+
 /// The watching thread.
 #[derive(Debug)]
 pub struct Watch {
@@ -97,11 +103,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch what `settings` name.
+    /// Begins to watch what `settings` name; of virtual servers `lvs` knows.
     ///
     /// # Errors
     /// When the kernel refuses the thread.
-    pub fn spawn(settings: Settings, commands: Sender<Command>, events: EventSender) -> anyhow::Result<Self> {
+    pub fn spawn(
+        settings: Settings,
+        commands: Sender<Command>,
+        events: EventSender,
+        lvs: &Lvs,
+    ) -> anyhow::Result<Self> {
+        let readings = lvs.readings();
         let (sender, receiver) = mpsc::channel(4);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -111,7 +123,7 @@ impl Watch {
         let thread = std::thread::Builder::new()
             .name("hacluster-watch".into())
             .spawn(move || {
-                runtime.block_on(desk::run(settings, receiver, commands, events));
+                runtime.block_on(desk::run(settings, receiver, commands, events, readings));
                 // A disk that does not answer must not keep the agent from ending.
                 runtime.shutdown_background();
             })

@@ -9,6 +9,7 @@ use hacluster_agent::cluster::Cluster;
 use hacluster_agent::cluster::holds::Store;
 use hacluster_agent::event::Event;
 use hacluster_agent::in_force::{self, DiskCheck};
+use hacluster_agent::lvs::Lvs;
 use hacluster_agent::mailbox::{Receiver, mailbox};
 use hacluster_conf::model::{self, Config};
 use hacluster_net::poll::Wake;
@@ -161,7 +162,8 @@ impl World {
         let ((commands, _), (asks, _)) = (mailbox(1, &wake()), mailbox(1, &wake()));
         let audit = Audit::open(dir.path(), sender.clone()).unwrap();
         let cluster = Cluster::new(board.clone(), commands, sender.clone(), Store::open(dir.path(), false));
-        let shared = Shared::new(board, DiskCheck::new(args), cluster.clone(), asks, audit);
+        let lvs = Lvs::new(sender.clone(), board.clone(), dir.path(), dir.path());
+        let shared = Shared::new(board, DiskCheck::new(args), cluster.clone(), asks, audit, lvs);
         let api = Api::open(&dir.path().join("agent.sock"), shared, sender).unwrap();
         // Of several worlds each has its own, by name, too.
         let authority = Authority::new(&format!("test {}", dir.path().display()));

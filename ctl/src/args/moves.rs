@@ -142,7 +142,7 @@ pub(crate) struct ReloadArgs {
 }
 
 /// `90s`, `30m`, `2h`, `1d`, `1d12h`: whole numbers with their units, up to a year.
-fn parse_held(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_held(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration: write it as 90s, 30m, 2h or 1d");
     let mut total = Duration::ZERO;
     let mut rest = text;

@@ -7,6 +7,7 @@ mod drain;
 mod events;
 mod failover;
 mod generate;
+mod lvs;
 mod pause;
 pub(crate) mod pki;
 mod reload;
@@ -48,6 +49,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
         Verb::Pause(args) => wait(pause::pause(&place, &args)),
         Verb::Resume(args) => wait(pause::resume(&place, &args)),
         Verb::Reload(args) => wait(reload::run(&place, &args)),
+        Verb::Lvs(args) => lvs::run(&place, args),
     }
 }
 

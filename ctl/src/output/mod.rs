@@ -3,6 +3,7 @@
 mod beside;
 pub(crate) mod events;
 pub(crate) mod grid;
+pub(crate) mod lvs;
 pub(crate) mod screen;
 #[cfg(test)]
 mod snapshots;

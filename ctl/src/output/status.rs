@@ -46,6 +46,7 @@ fn cluster(status: &Status, style: Style) -> String {
     } else {
         out.push_str(&by_rows(status, style));
     }
+    out.push_str(&balancing(status, style.columns));
     if style.wide {
         out.push_str(&format!("\n{}", lines(&grid::nodes(status), style.color).concat()));
         out.push_str(&tracked(status, style));
@@ -117,6 +118,7 @@ fn local(status: &Status, style: Style) -> String {
     } else {
         out.push_str(&lines(&grid::local(status, style.wide, style.columns), style.color).concat());
     }
+    out.push_str(&balancing(status, style.columns));
     if style.wide {
         out.push_str(&tracked(status, style));
     }
@@ -132,6 +134,28 @@ fn local(status: &Status, style: Style) -> String {
         out.push('\n');
     }
     out
+}
+
+/// `Load balancing on node1: 3 of 3 virtual servers, 9 of 10 real servers up, 1 drained`.
+fn balancing(status: &Status, columns: usize) -> String {
+    let mut out = String::new();
+    for node in &status.nodes {
+        let Some(of) = &node.lvs else { continue };
+        let on = if status.is_local() { String::new() } else { format!(" on {}", safe(&node.name)) };
+        let drained = match of.servers_drained {
+            0 => String::new(),
+            count => format!(", {count} drained"),
+        };
+        let (up, all) = (of.services_up, of.services as usize);
+        let text = format!(
+            "Load balancing{on}: {up} of {}, {} of {} up{drained}",
+            several(all, "virtual server"),
+            of.servers_up,
+            several(of.servers as usize, "real server")
+        );
+        out.push_str(&wrap(&text, "", "  ", columns));
+    }
+    if out.is_empty() { out } else { format!("\n{out}") }
 }
 
 /// Sync groups, what is watched and what it does to priorities, routes, hooks; nothing where nothing is.

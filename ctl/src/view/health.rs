@@ -4,6 +4,7 @@
 use super::Status;
 use super::findings::{Finding, circumstances};
 use super::node::{Agent, Certificate, Node, Tracker};
+use crate::output::text::word;
 use crate::times::{ago, span};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(super) fn of_nodes(status: &mut Status, own: Option<&Certificate>, now: Time
             Some(agent) => {
                 configuration(node, agent, local, &mut warnings, &mut notes);
                 peers(node, agent, &status.nodes, &mut warnings);
+                balancing(node, agent, &mut warnings);
                 warnings.extend(agent.trackers.iter().filter_map(|of| tracker(node, agent, of, local)));
                 let certificate = agent.certificate.as_ref();
                 warnings
@@ -49,6 +51,27 @@ pub(super) fn of_nodes(status: &mut Status, own: Option<&Certificate>, now: Time
 
 fn finding(node: &Node, kind: &'static str, text: String, mend: String) -> Finding {
     Finding { kind, router: None, node: Some(node.name.clone()), text, mend }
+}
+
+/// Virtual servers that are not served as they should be.
+fn balancing(node: &Node, agent: &Agent, warnings: &mut Vec<Finding>) {
+    let Some(lvs) = &node.lvs else { return };
+    if let Some(absent) = &lvs.absent {
+        let (text, mend) = absent.rsplit_once("; ").unwrap_or((absent, ""));
+        let text = format!("{} balances nothing: {text}", node.name);
+        warnings.push(finding(node, "lvs_absent", text, mend.to_owned()));
+    }
+    for lost in &lvs.lost {
+        let since = ago(lost.since, agent.now);
+        let text =
+            format!("virtual server {} has no quorum on {} for {since}: {}", lost.name, node.name, lost.text);
+        let mend = format!("haclusterctl lvs {}", word(&lost.name));
+        warnings.push(finding(node, "lvs_no_quorum", text, mend));
+    }
+    for refused in &lvs.refused {
+        let text = format!("{}: {refused}", node.name);
+        warnings.push(finding(node, "lvs_refused", text, "haclusterctl lvs".to_owned()));
+    }
 }
 
 fn unreachable(node: &Node) -> Finding {

@@ -10,7 +10,7 @@
 //! New members may come; these stay. Absent values are `null`; enumerations are lower case.
 //! - `context`, `health` (`ok`, `degraded`, `unreachable`)
 //! - `nodes[]`: `name`, `address`, `reachable`, `error`, `round_trip_ms`, `clock_offset_ms`,
-//!   `clock_uncertainty_ms`, `refused[]`, `agent` (`name`, `version`, `started`, `now`, `sequence`,
+//!   `clock_uncertainty_ms`, `refused[]`, `lvs` (null where nothing is balanced), `agent` (`name`, `version`, `started`, `now`, `sequence`,
 //!   `configuration`, `drain`, `pause`, `peers[]`, `certificate`, `trackers[]`; see [`node`])
 //! - `routers[]`: `name`, `vrid`, `names[]`, `masters[]`, `should_be`, `why_not`, `since`, `agree`,
 //!   `addresses[]`, `nodes[]`: one for each node that runs it, with `node` and everything of [`router`]
@@ -23,6 +23,7 @@ mod findings;
 mod group;
 mod health;
 pub(crate) mod history;
+pub(crate) mod lvs;
 mod names;
 pub(crate) mod node;
 pub(crate) mod router;
@@ -131,6 +132,7 @@ fn told(answer: Answer<v1::GetSnapshotResponse>, now: Timestamp, local: bool) ->
         clock_uncertainty_ms: None,
         agent: None,
         refused: Vec::new(),
+        lvs: None,
     };
     let snapshot = match answer.result {
         Ok(snapshot) => snapshot,
@@ -152,6 +154,7 @@ fn told(answer: Answer<v1::GetSnapshotResponse>, now: Timestamp, local: bool) ->
         node.clock_uncertainty_ms = Some(round(answer.round_trip.as_secs_f64() * 500.0));
         agent.now = now.checked_add(offset).ok().or(agent.now);
     }
+    node.lvs = snapshot.lvs.map(Into::into);
     node.refused = snapshot.refused.into_iter().map(Refused::from).collect();
     node.agent = Some(agent);
     (node, snapshot.routers.into_iter().map(Router::from).collect())

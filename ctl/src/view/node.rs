@@ -24,6 +24,31 @@ pub(crate) struct Node {
     pub(crate) agent: Option<Agent>,
     /// Written, but not run.
     pub(crate) refused: Vec<Refused>,
+    /// Load balancing in a few numbers; none where nothing is balanced.
+    pub(crate) lvs: Option<Balancing>,
+}
+
+/// See `haclusterctl lvs` for all of it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Balancing {
+    pub(crate) services: u32,
+    pub(crate) services_up: u32,
+    pub(crate) servers: u32,
+    pub(crate) servers_up: u32,
+    pub(crate) servers_drained: u32,
+    /// Virtual servers without their quorum.
+    pub(crate) lost: Vec<Lost>,
+    /// Why the kernel does not balance.
+    pub(crate) absent: Option<String>,
+    /// What the kernel refuses.
+    pub(crate) refused: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Lost {
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -134,6 +159,23 @@ impl From<v1::Node> for Agent {
             certificate: of.certificate.map(Certificate::from),
             trackers: of.trackers.into_iter().map(Tracker::from).collect(),
             sequence: 0,
+        }
+    }
+}
+
+impl From<v1::LvsSummary> for Balancing {
+    fn from(of: v1::LvsSummary) -> Self {
+        let lost =
+            |of: v1::LvsLost| Lost { name: of.name, text: of.text, since: timestamp(of.since.as_ref()) };
+        Self {
+            services: of.services,
+            services_up: of.services_up,
+            servers: of.servers,
+            servers_up: of.servers_up,
+            servers_drained: of.servers_drained,
+            lost: of.lost.into_iter().map(lost).collect(),
+            absent: known(of.absent),
+            refused: of.refused,
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Script {
     pub pause: Option<Answer<v1::PauseRequest, v1::PauseResponse>>,
     pub resume: Option<Answer<v1::ResumeRequest, v1::ResumeResponse>>,
     pub reload: Option<Answer<v1::ReloadRequest, v1::ReloadResponse>>,
+    pub lvs: v1::ListLvsResponse,
+    pub set_server: Option<Answer<v1::SetServerRequest, v1::SetServerResponse>>,
 }
 
 /// A running agent; it ends with this value.
@@ -210,6 +212,14 @@ impl Read for Service {
         Err(Status::permission_denied("knows no such call"))
     }
 
+    async fn list_lvs(
+        &self,
+        request: Request<v1::ListLvsRequest>,
+    ) -> Result<Response<v1::ListLvsResponse>, Status> {
+        self.note(request.get_ref());
+        Ok(Response::new(self.script.lvs.clone()))
+    }
+
     async fn get_configuration(
         &self,
         request: Request<v1::GetConfigurationRequest>,
@@ -239,6 +249,7 @@ admin! {
     pause: PauseRequest -> PauseResponse,
     resume: ResumeRequest -> ResumeResponse,
     reload: ReloadRequest -> ReloadResponse,
+    set_server: SetServerRequest -> SetServerResponse,
 }
 
 /// A node that answers as `name`.

@@ -7,8 +7,9 @@ use hacluster_proto::{
     tls::{ALPN, Files, Material, provider},
     v1::{
         Address, ConfigurationState, GetConfigurationRequest, GetConfigurationResponse, GetSnapshotRequest,
-        GetSnapshotResponse, ListEventsRequest, ListEventsResponse, ListTransitionsRequest,
-        ListTransitionsResponse, Node, State, VirtualRouter, WatchRequest, WatchResponse,
+        GetSnapshotResponse, ListEventsRequest, ListEventsResponse, ListLvsRequest, ListLvsResponse,
+        ListTransitionsRequest, ListTransitionsResponse, Node, State, VirtualRouter, WatchRequest,
+        WatchResponse,
         read_server::{Read, ReadServer},
     },
 };
@@ -206,6 +207,10 @@ impl Read for StandIn {
 
     async fn list_events(&self, _: Request<ListEventsRequest>) -> Answer<ListEventsResponse> {
         Ok(Response::new(ListEventsResponse::default()))
+    }
+
+    async fn list_lvs(&self, _: Request<ListLvsRequest>) -> Answer<ListLvsResponse> {
+        Ok(Response::new(ListLvsResponse::default()))
     }
 
     async fn list_transitions(&self, _: Request<ListTransitionsRequest>) -> Answer<ListTransitionsResponse> {

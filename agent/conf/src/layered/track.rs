@@ -97,7 +97,7 @@ fn tracker(mut table: Table<'_>, known: &[Tracker]) -> Option<Tracker> {
         TrackerKind::Process => process(&mut table, of_base),
         TrackerKind::Tcp => tcp(&mut table),
         TrackerKind::Http => http(&mut table),
-        TrackerKind::Interface => None,
+        TrackerKind::Interface | TrackerKind::VirtualServer => None,
     };
     let default = if kind == TrackerKind::File { Weight::new(1) } else { Weight::default() };
     let weight = weight(&mut table, kind, base.map_or(default, |base| base.weight));
@@ -107,7 +107,7 @@ fn tracker(mut table: Table<'_>, known: &[Tracker]) -> Option<Tracker> {
         TrackerKind::Process => &PROCESS_KEYS,
         TrackerKind::Tcp => &["address"],
         TrackerKind::Http => &["url", "status"],
-        TrackerKind::Interface => &[],
+        TrackerKind::Interface | TrackerKind::VirtualServer => &[],
     };
     let paced: &[&str] =
         if matches!(kind, TrackerKind::File | TrackerKind::Process) { &[] } else { &PACE_KEYS };
@@ -286,11 +286,12 @@ fn entry(table: &Table<'_>, key: &str, element: ValueKind, trackers: &[Tracker])
         return Some(Tracked { tracker: found.id.clone(), weight: None });
     }
     let mut table = table.as_table(key, element)?;
-    let kinds = KINDS.iter().copied().chain([("interface", TrackerKind::Interface)]);
+    let undefined = [("interface", TrackerKind::Interface), ("virtual_server", TrackerKind::VirtualServer)];
+    let kinds = KINDS.iter().copied().chain(undefined);
     let written: Vec<_> = kinds.filter(|(word, _)| table.has(word)).collect();
     let [(word, kind)] = written[..] else {
         let message = "name one thing that is tracked".to_owned();
-        let label = "write { script = \"NAME\" }, or file, process, tcp, http or interface";
+        let label = "write { script = \"NAME\" }, or file, process, tcp, http, interface or virtual_server";
         table.report(Severity::Error, "bad-value", "", message, label);
         return None;
     };
@@ -302,6 +303,7 @@ fn entry(table: &Table<'_>, key: &str, element: ValueKind, trackers: &[Tracker])
     table.finish(&[word, "weight", "reverse"]);
     let id = match (kind, defined) {
         (TrackerKind::Interface, _) if is_interface_name(&name) => TrackerId { kind, name },
+        (TrackerKind::VirtualServer, _) => TrackerId { kind, name },
         (TrackerKind::Interface, _) => {
             let message = "this is no name of an interface, at most 15 bytes".to_owned();
             table.report(Severity::Error, "bad-value", word, message, "");

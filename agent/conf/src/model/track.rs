@@ -48,6 +48,8 @@ pub enum TrackerKind {
     Tcp,
     /// An HTTP request, in `agent.toml`.
     Http,
+    /// Whether a virtual server has its quorum; needs no definition. In `agent.toml`.
+    VirtualServer,
 }
 
 impl fmt::Display for TrackerKind {
@@ -59,6 +61,7 @@ impl fmt::Display for TrackerKind {
             Self::Process => "process",
             Self::Tcp => "TCP check",
             Self::Http => "HTTP check",
+            Self::VirtualServer => "virtual server",
         })
     }
 }
@@ -68,6 +71,8 @@ impl fmt::Display for TrackerKind {
 pub enum Probe {
     /// The interface named like the tracker.
     Interface,
+    /// The virtual server named like the tracker.
+    VirtualServer,
     /// A program that is run again and again.
     Script {
         /// What is run.

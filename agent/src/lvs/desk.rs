@@ -1,0 +1,354 @@
+//! The desk: what checks, operators and virtual routers say becomes a table for the kernel, notices and
+//! a view.
+//!
+//! ```text
+//!   configuration ---------.
+//!   results of checks ------+--> Desk: Live, Live, ... --settle--> hands (table)
+//!   operators' orders ------+                               |----> events: log, hooks, fifos, mail
+//!   addresses held here ----'                               `----> view (status), readings (trackers)
+//! ```
+//!
+//! Contract: nothing waits here but on the queues. What comes in together is decided together, and the
+//! kernel hears of it before anybody is told.
+
+use super::daemons;
+use super::hands;
+use super::looks::Looks;
+use super::notice::Notice;
+use super::operator::Ask;
+use super::orders::Orders;
+use super::service::Live;
+use super::table::Table;
+use super::view::{CheckView, Seen, ServiceView, View, describe};
+use super::{Parts, Reading, Readings};
+use crate::check::{Report, Wanted};
+use crate::event::{Event, What};
+use arc_swap::ArcSwap;
+use hacluster_conf::model::Config;
+use hacluster_conf::model::lvs::{Check, CheckKind, FlushOnStop, SyncDaemon};
+use hacluster_core::balance::{Adjust, Look};
+use hacluster_core::health::Verdict;
+use hacluster_core::machine::StateKind;
+use hacluster_net::netlink::ipvs::Timeouts;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+/// Routers that change state together are looked at together.
+const TOGETHER: Duration = Duration::from_millis(10);
+/// Results taken before deciding.
+const REPORTS: usize = 1_024;
+/// Orders are looked at for their time at least this often: wall clocks jump.
+const EXPIRY: Duration = Duration::from_secs(30);
+
+/// What the desk is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// This configuration is in force.
+    Configure(Box<Config>),
+    /// An operator wants something.
+    Ask(Box<Ask>),
+    /// The end: our services leave.
+    Stop(oneshot::Sender<()>),
+}
+
+/// A check that somebody uses.
+pub(super) struct Watched {
+    /// Which servers of which services, and the position among their checks.
+    pub(super) users: Vec<(usize, usize, usize)>,
+    pub(super) verdict: Verdict,
+    pub(super) look: Look,
+    pub(super) seen: Option<Arc<Seen>>,
+}
+
+pub(super) struct Desk<L> {
+    pub(super) services: Vec<Live>,
+    pub(super) checks: HashMap<Arc<Check>, Watched>,
+    pub(super) looks: L,
+    pub(super) orders: Orders,
+    pub(super) hands: hands::Orders,
+    pub(super) table: Table,
+    pub(super) views: View,
+    /// Services of which something changed since they were settled.
+    pub(super) touched: BTreeSet<usize>,
+    /// Services of which only the view is out of date.
+    pub(super) stale: BTreeSet<usize>,
+    pub(super) parts: Parts,
+    pub(super) held: HashSet<IpAddr>,
+    pub(super) sync: Option<SyncDaemon>,
+    pub(super) timeouts: Timeouts,
+    pub(super) flush_on_stop: FlushOnStop,
+}
+
+/// Works until told to stop.
+pub(super) async fn run<L: Looks>(
+    mut desk: Desk<L>,
+    mut messages: mpsc::Receiver<Message>,
+    mut reports: mpsc::Receiver<Report>,
+    mut inherited: mpsc::Receiver<Table>,
+) {
+    // Nobody waits for a kernel without IPVS: it tells of an empty table at once.
+    let mut inherited = Some(inherited.recv().await.unwrap_or_default());
+    let mut deaf_until = Instant::now();
+    let poked = desk.parts.routers.clone();
+    loop {
+        let expiry = desk.next_expiry();
+        tokio::select! {
+            message = messages.recv() => match message {
+                Some(Message::Configure(config)) => desk.configure(&config, inherited.take()),
+                Some(Message::Ask(ask)) => desk.ask(*ask),
+                Some(Message::Stop(done)) => {
+                    desk.farewell();
+                    let _ = done.send(());
+                    return;
+                }
+                None => return,
+            },
+            Some(report) = reports.recv() => {
+                desk.hear(report);
+                for _ in 0..REPORTS {
+                    let Ok(report) = reports.try_recv() else { break };
+                    desk.hear(report);
+                }
+            }
+            () = async { sleep_until(deaf_until).await; poked.notified().await } => {
+                deaf_until = Instant::now() + TOGETHER;
+                desk.look_at_routers();
+                desk.tell_readings();
+            }
+            () = sleep_until(expiry) => desk.expire(),
+        }
+        desk.settle();
+    }
+}
+
+impl<L: Looks> Desk<L> {
+    pub(super) fn new(parts: Parts, looks: L, hands: hands::Orders) -> Self {
+        Self {
+            services: Vec::new(),
+            checks: HashMap::new(),
+            looks,
+            orders: Orders::open(&parts.state_dir),
+            hands,
+            table: Table::new(),
+            views: View::default(),
+            touched: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            parts,
+            held: HashSet::new(),
+            sync: None,
+            timeouts: Timeouts::default(),
+            flush_on_stop: FlushOnStop::default(),
+        }
+    }
+
+    pub(super) fn say(&self, notice: Notice) {
+        self.parts.events.send_or_drop(Event::now(None, What::Balance(Arc::new(notice))));
+    }
+
+    /// A check said something worth hearing.
+    fn hear(&mut self, report: Report) {
+        let Some(watched) = self.checks.get_mut(&report.check) else { return };
+        let adjust = report.outcome.weight.map(|weight| match report.check.kind {
+            CheckKind::File { .. } => Adjust::Add(weight),
+            _ => Adjust::Set(u16::try_from(weight.max(0)).unwrap_or(u16::MAX)),
+        });
+        // Who fails for a moment keeps the weight it had.
+        let adjust = if report.outcome.good { adjust } else { watched.look.adjust };
+        let look = Look { up: is_up(&report.check, report.verdict), adjust };
+        let (good, why) = (report.outcome.good, report.outcome.why.clone());
+        watched.seen = Some(Arc::new(Seen { outcome: report.outcome, at: report.at }));
+        let changed = watched.look != look;
+        (watched.verdict, watched.look) = (report.verdict, look);
+        for &(service, server, check) in &watched.users {
+            let Some(live) = self.services.get_mut(service) else { continue };
+            if changed {
+                live.state.look(server, check, look);
+                self.touched.insert(service);
+            }
+            self.stale.insert(service);
+        }
+        if let Some(left) = report.retries_left.filter(|_| !good && report.check.pace.log_all_failures) {
+            let text = format!("{}: {why}; {left} retries left", describe(&report.check));
+            self.say(Notice::plain(false, text));
+        }
+    }
+
+    /// Who holds what here, and who rules.
+    pub(super) fn look_at_routers(&mut self) {
+        let routers = self.parts.board.read().routers();
+        let rules = |name: &String| {
+            routers.iter().any(|view| view.identity.name == *name && view.state() == StateKind::Master)
+        };
+        let daemons = self.sync.as_ref().map(|sync| {
+            let rules = sync.router.as_ref().is_some_and(rules);
+            daemons::wanted(sync, rules)
+        });
+        self.hands.put_daemons(daemons);
+        let mut known = HashSet::new();
+        self.held.clear();
+        for view in &routers {
+            for (number, address) in view.setup.addresses.iter().enumerate() {
+                let text = address.text.split_once('/').map_or(address.text.as_str(), |(ip, _)| ip);
+                let Ok(ip) = text.parse::<IpAddr>() else { continue };
+                known.insert(ip);
+                if view.held.present.get(number).copied().unwrap_or(false) {
+                    self.held.insert(ip);
+                }
+            }
+        }
+        let mut changed = false;
+        for number in 0..self.services.len() {
+            let live = &self.services[number];
+            let rests = !live.addresses.is_empty() && !live.addresses.iter().any(|ip| self.held.contains(ip));
+            if live.state.is_suspended() != rests {
+                self.rest(number, rests);
+                changed = true;
+            }
+        }
+        if changed {
+            self.set_looks();
+        }
+    }
+
+    /// The checks of a service rest, or do so no more.
+    fn rest(&mut self, number: usize, rests: bool) {
+        let Some(live) = self.services.get_mut(number) else { return };
+        let config = live.config.clone();
+        if !rests {
+            for (server, of) in config.servers.iter().enumerate() {
+                for (check, key) in of.checks.iter().enumerate() {
+                    if let Some(watched) = self.checks.get(key) {
+                        live.state.look(server, check, watched.look);
+                    }
+                }
+            }
+        }
+        live.state.suspend(rests);
+        self.touched.insert(number);
+        let label = ServiceView::label(&config);
+        let what =
+            if rests { "rest: its address is held elsewhere" } else { "go on: its address is held here" };
+        self.say(Notice::plain(false, format!("{label}: checks {what} (ha_suspend)")));
+    }
+
+    /// Tells who looks what is to be looked at.
+    pub(super) fn set_looks(&mut self) {
+        let wanted = self.checks.iter().map(|(check, watched)| {
+            let rests = |(service, ..): &(usize, usize, usize)| {
+                self.services.get(*service).is_none_or(|live| live.state.is_suspended())
+            };
+            Wanted { check: check.clone(), known: watched.verdict, resting: watched.users.iter().all(rests) }
+        });
+        let wanted: Vec<Wanted> = wanted.collect();
+        self.looks.set(wanted);
+    }
+
+    /// Decides whatever something was said of; tells the kernel, then everybody else.
+    pub(super) fn settle(&mut self) {
+        let mut notices = Vec::new();
+        let (mut changed, mut voted) = (false, false);
+        for number in std::mem::take(&mut self.touched) {
+            let Some(live) = self.services.get_mut(number) else { continue };
+            let (checks, config, had) = (&self.checks, live.config.clone(), live.state.has_quorum());
+            notices.extend(live.settle(|server, up| why(&config.servers[server].checks, checks, up)));
+            voted |= live.state.has_quorum() != had;
+            for (key, row) in live.rows() {
+                if self.table.get(&key).is_none_or(|before| **before != row) {
+                    self.table.insert(key, Arc::new(row));
+                    changed = true;
+                }
+            }
+            self.stale.insert(number);
+        }
+        if changed {
+            self.hands.put(self.table.clone());
+        }
+        for number in std::mem::take(&mut self.stale) {
+            if let (Some(live), Some(slot)) = (self.services.get(number), self.views.get(number)) {
+                slot.store(Arc::new(self.view_of(live)));
+            }
+        }
+        if voted {
+            self.tell_readings();
+        }
+        for notice in notices {
+            self.say(notice);
+        }
+    }
+
+    pub(super) fn view_of(&self, live: &Live) -> ServiceView {
+        live.view(|server| said(&live.config.servers[server].checks, &self.checks, live, server))
+    }
+
+    /// Tells trackers which virtual servers have their quorum.
+    pub(super) fn tell_readings(&self) {
+        let picture = self.hands.picture();
+        let reading = |view: &Arc<ArcSwap<ServiceView>>| {
+            let view = view.load();
+            let why = match &picture.absent {
+                Some(absent) => absent.clone(),
+                None if view.why.is_empty() => "as found at start".into(),
+                None => view.why.clone(),
+            };
+            (view.config.name.clone(), Reading { up: view.up && picture.absent.is_none(), why })
+        };
+        let readings: Readings = self.views.iter().map(reading).collect();
+        self.parts.readings.send_replace(Some(Arc::new(readings)));
+    }
+
+    fn next_expiry(&self) -> Instant {
+        let Some(next) = self.orders.next() else { return Instant::now() + EXPIRY };
+        let left = next.duration_since(SystemTime::now()).unwrap_or_default();
+        Instant::now() + left.min(EXPIRY)
+    }
+
+    fn farewell(&mut self) {
+        let notices: Vec<_> = self.services.iter().flat_map(Live::farewell).collect();
+        notices.into_iter().for_each(|notice| self.say(notice));
+        self.hands.stop(self.flush_on_stop);
+    }
+}
+
+/// Whether a server counts as up as far as `check` goes.
+pub(super) fn is_up(check: &Check, verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Unknown => !check.pace.alpha,
+        Verdict::Good => true,
+        Verdict::Bad => false,
+    }
+}
+
+/// Why a server with these checks is down, or up again.
+fn why(of: &[Check], known: &HashMap<Arc<Check>, Watched>, up: bool) -> Arc<str> {
+    let odd: Vec<_> = of
+        .iter()
+        .filter_map(|check| Some((check, known.get(check)?)))
+        .filter(|(_, watched)| watched.look.up == up)
+        .collect();
+    let newest = odd.iter().max_by_key(|(_, watched)| watched.seen.as_ref().map(|seen| seen.at));
+    let Some((check, watched)) = newest else { return "it has no checks".into() };
+    let said = watched.seen.as_ref().map_or("not seen yet", |seen| &*seen.outcome.why);
+    let more = match odd.len() {
+        count if count > 1 && !up => format!("; {} more of its checks fail", count - 1),
+        _ => String::new(),
+    };
+    format!("{}: {said}{more}", describe(check)).into()
+}
+
+/// What is known of the checks of one server.
+fn said(of: &[Check], known: &HashMap<Arc<Check>, Watched>, live: &Live, server: usize) -> Vec<CheckView> {
+    let counted = live.state.servers().get(server).map(|server| server.counted()).unwrap_or_default();
+    let views = of.iter().zip(counted).map(|(check, look)| {
+        let watched = known.get(check);
+        CheckView {
+            up: look.up,
+            verdict: watched.map(|watched| watched.verdict).unwrap_or_default(),
+            seen: watched.and_then(|watched| watched.seen.clone()),
+        }
+    });
+    views.collect()
+}

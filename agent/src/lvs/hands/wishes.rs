@@ -1,0 +1,132 @@
+//! What is wanted of the kernel thread, and what it saw: the newest wish and the newest picture, nothing
+//! older.
+
+use crate::lvs::table::Table;
+use arc_swap::ArcSwap;
+use hacluster_conf::model::lvs::FlushOnStop;
+use hacluster_net::netlink::ipvs::{DestKey, ServiceKey, Stats, SyncDaemon, Timeouts};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+use tokio::sync::oneshot;
+
+/// What the kernel counts of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Connections established.
+    pub active: u32,
+    /// Connections that are not, or no longer.
+    pub inactive: u32,
+    /// Weight in the kernel's table.
+    pub weight: u32,
+    /// Totals and rates.
+    pub stats: Stats,
+}
+
+/// What the kernel had at one moment, of our services.
+#[derive(Clone, Debug, Default)]
+pub struct Picture {
+    /// When; `None` before the first look.
+    pub at: Option<SystemTime>,
+    /// Why the kernel does not balance, and the mend; `None` when it does.
+    pub absent: Option<Arc<str>>,
+    /// Totals and rates by service, with its servers.
+    pub services: BTreeMap<ServiceKey, (Stats, BTreeMap<DestKey, Counted>)>,
+    /// What the kernel refuses of what is wanted.
+    pub refused: Vec<Arc<str>>,
+    /// How often something that others did was mended.
+    pub mended: u64,
+    /// Sync daemons that run, for people: `master on eth0, id 1`.
+    pub daemons: Vec<String>,
+}
+
+/// What is wanted of the kernel and was not taken yet; a newer wish replaces an older one.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) table: Option<Table>,
+    pub(super) daemons: Option<Option<Vec<SyncDaemon>>>,
+    pub(super) timeouts: Option<Timeouts>,
+    /// Who waits for a look.
+    pub(super) looks: Vec<oneshot::Sender<()>>,
+    pub(super) stop: Option<FlushOnStop>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.table.is_none()
+            && self.daemons.is_none()
+            && self.timeouts.is_none()
+            && self.looks.is_empty()
+            && self.stop.is_none()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    pending: Mutex<Pending>,
+    more: Condvar,
+}
+
+/// The other end of the thread.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    desk: Arc<Desk>,
+    picture: Arc<ArcSwap<Picture>>,
+}
+
+impl Orders {
+    pub(super) fn new(desk: Arc<Desk>, picture: Arc<ArcSwap<Picture>>) -> Self {
+        Self { desk, picture }
+    }
+
+    fn add(&self, change: impl FnOnce(&mut Pending)) {
+        change(&mut self.desk.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        self.desk.more.notify_one();
+    }
+
+    /// The kernel's table shall be this, as far as it is ours.
+    pub fn put(&self, table: Table) {
+        self.add(|pending| pending.table = Some(table));
+    }
+
+    /// These sync daemons shall run; `None` leaves those alone that are not ours.
+    pub fn put_daemons(&self, daemons: Option<Vec<SyncDaemon>>) {
+        self.add(|pending| pending.daemons = Some(daemons));
+    }
+
+    /// The kernel's timeouts shall be these.
+    pub fn put_timeouts(&self, timeouts: Timeouts) {
+        self.add(|pending| pending.timeouts = Some(timeouts));
+    }
+
+    /// What the kernel has, as last seen.
+    pub fn picture(&self) -> Arc<Picture> {
+        self.picture.load_full()
+    }
+
+    /// Looks at the kernel unless that was done just now. Completes when it is done.
+    pub fn look(&self) -> oneshot::Receiver<()> {
+        let (done, answer) = oneshot::channel();
+        self.add(|pending| {
+            pending.looks.retain(|waiting| !waiting.is_closed());
+            pending.looks.push(done);
+        });
+        answer
+    }
+
+    /// Our services leave, then the thread ends.
+    pub fn stop(&self, how: FlushOnStop) {
+        self.add(|pending| pending.stop = Some(how));
+    }
+}
+
+impl Desk {
+    /// What came in, waited for until `deadline`.
+    pub(super) fn wait(&self, deadline: Instant) -> Option<Pending> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.more.wait_timeout_while(pending, left, |pending| pending.is_empty());
+        let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (!pending.is_empty()).then(|| std::mem::take(&mut *pending))
+    }
+}

@@ -1,0 +1,276 @@
+//! Load balancing: virtual servers, whom their connections go to, and how that comes into the kernel.
+//!
+//! ```text
+//!   supervisor --- configuration ---> desk --- table ---> hands -- netlink --> kernel (IPVS)
+//!   API ------- operators' orders ----^  |                  `---- counters, what others did
+//!   checks -------- results ----------'  |
+//!   board ---- who holds what, rules -'  `--> events: log, hooks, fifos, mail; view; trackers' readings
+//! ```
+//!
+//! Contract: two threads of its own, behind bounded queues; virtual routers never wait for it, and go
+//! on without it. A kernel without IPVS is said, and looked for again. What is in the kernel and not ours
+//! is never touched; what a killed agent left is adopted, or removed where nobody wants it any more.
+
+mod configure;
+mod daemons;
+mod desk;
+pub mod hands;
+mod looks;
+mod notice;
+mod operator;
+mod orders;
+mod record;
+mod service;
+mod table;
+mod view;
+
+pub(crate) use configure::is_called;
+pub use notice::{Notice, Subject, Told};
+pub use operator::{Ask, Done, DoneRow, Unknown};
+pub use orders::Order;
+pub use table::{server_key, service_key};
+pub use view::{CheckView, Seen, ServerView, ServiceView, View, describe};
+
+use crate::board::Board;
+use crate::check::Checks;
+use crate::event::{Event, EventSender, What};
+use crate::fact::Fact;
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use desk::{Desk, Message};
+use hacluster_conf::model::Config;
+use hacluster_net::netlink::ipvs::Ipvs;
+use record::Record;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+/// The agent's own program, whatever became of its file meanwhile.
+const OURSELVES: &str = "/proc/self/exe";
+/// Messages that wait for the desk.
+const MESSAGES: usize = 64;
+/// Results of checks that wait for it.
+const REPORTS: usize = 4_096;
+/// How long our services may take to leave.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// How long a status waits for the kernel's counters.
+const LOOK_MAX: Duration = Duration::from_millis(700);
+
+/// Whether a virtual server has its quorum, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// It has.
+    pub up: bool,
+    /// Why, for people.
+    pub why: Arc<str>,
+}
+
+/// All virtual servers by name.
+pub type Readings = BTreeMap<String, Reading>;
+
+/// What the desk works with.
+pub(crate) struct Parts {
+    events: EventSender,
+    board: Arc<Board>,
+    state_dir: PathBuf,
+    view: Arc<ArcSwap<View>>,
+    readings: watch::Sender<Option<Arc<Readings>>>,
+    /// Knocked at when something of a virtual router changed.
+    routers: Arc<Notify>,
+    /// Somebody wants to know of that.
+    follows: Arc<AtomicBool>,
+}
+
+impl Parts {
+    fn follow(&self, follows: bool) {
+        self.follows.store(follows, Ordering::Relaxed);
+    }
+}
+
+/// The balancer, running or not. Cheap to clone; all clones are the same.
+#[derive(Clone, Debug)]
+pub struct Lvs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    events: EventSender,
+    board: Arc<Board>,
+    run_dir: PathBuf,
+    state_dir: PathBuf,
+    view: Arc<ArcSwap<View>>,
+    readings: watch::Sender<Option<Arc<Readings>>>,
+    routers: Arc<Notify>,
+    follows: Arc<AtomicBool>,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    messages: mpsc::Sender<Message>,
+    hands: hands::Orders,
+    desk: JoinHandle<()>,
+    kernel: JoinHandle<()>,
+}
+
+impl Lvs {
+    /// Nothing is balanced yet. `run_dir` takes the record of our services, `state_dir` operators' orders.
+    pub fn new(events: EventSender, board: Arc<Board>, run_dir: &Path, state_dir: &Path) -> Self {
+        Self(Arc::new(Inner {
+            events,
+            board,
+            run_dir: run_dir.to_owned(),
+            state_dir: state_dir.to_owned(),
+            view: Arc::new(ArcSwap::from_pointee(View::default())),
+            readings: watch::Sender::default(),
+            routers: Arc::default(),
+            follows: Arc::default(),
+            running: Mutex::default(),
+        }))
+    }
+
+    /// Puts `config` in force; begins when there is something to balance, or something left to remove.
+    ///
+    /// # Errors
+    /// When the kernel refuses the threads.
+    pub fn configure(&self, config: &Config) -> anyhow::Result<()> {
+        let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let lvs = &config.lvs;
+        let idle = lvs.services.is_empty() && lvs.sync.is_none() && !lvs.flush;
+        let record = Record::of(&self.0.run_dir);
+        if running.is_none() && idle && record.read().is_empty() {
+            self.0.readings.send_replace(Some(Arc::default()));
+            return Ok(());
+        }
+        let begun = match running.take() {
+            Some(running) => running,
+            None => self.start(config, record)?,
+        };
+        let _ = begun.messages.blocking_send(Message::Configure(Box::new(config.clone())));
+        *running = Some(begun);
+        Ok(())
+    }
+
+    fn start(&self, config: &Config, record: Record) -> anyhow::Result<Running> {
+        let Inner { events, board, state_dir, view, readings, routers, follows, .. } = &*self.0;
+        let (messages, heard) = mpsc::channel(MESSAGES);
+        let (reports, reported) = mpsc::channel(REPORTS);
+        let (inherited, inheritance) = mpsc::channel(1);
+        let to_kernel = hands::Parts {
+            events: events.clone(),
+            record,
+            flush: config.lvs.flush,
+            inherited,
+            found: routers.clone(),
+        };
+        let (hands, kernel) =
+            hands::spawn(to_kernel, Ipvs::open).context("cannot start the thread for IPVS")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("cannot start checks")?;
+        let parts = Parts {
+            events: events.clone(),
+            board: board.clone(),
+            state_dir: state_dir.clone(),
+            view: view.clone(),
+            readings: readings.clone(),
+            routers: routers.clone(),
+            follows: follows.clone(),
+        };
+        let (orders, initial) = (hands.clone(), config.clone());
+        let desk = std::thread::Builder::new().name("hacluster-lvs".into());
+        let desk = desk.spawn(move || {
+            runtime.block_on(async {
+                let looks = Checks::new(looks::settings(&initial), Path::new(OURSELVES), reports);
+                let desk = Desk::new(parts, looks, orders);
+                desk::run(desk, heard, reported, inheritance).await;
+            });
+            runtime.shutdown_background();
+        });
+        let desk = desk.context("cannot start the thread for checks")?;
+        Ok(Running { messages, hands, desk, kernel })
+    }
+
+    /// Where events go that may concern it.
+    pub fn listener(&self) -> impl Fn(&Event) + Send + use<> {
+        let (routers, follows) = (self.0.routers.clone(), self.0.follows.clone());
+        move |event| {
+            if follows.load(Ordering::Relaxed) && concerns(event) {
+                routers.notify_one();
+            }
+        }
+    }
+
+    /// Whether each virtual server has its quorum, now and from now on; `None` until that is known.
+    pub fn readings(&self) -> watch::Receiver<Option<Arc<Readings>>> {
+        self.0.readings.subscribe()
+    }
+
+    /// All virtual servers as a status shows them.
+    pub fn view(&self) -> Arc<View> {
+        self.0.view.load_full()
+    }
+
+    /// What the kernel has, as last seen; nothing while nothing is balanced.
+    pub fn picture(&self) -> Arc<hands::Picture> {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|running| running.hands.picture()).unwrap_or_default()
+    }
+
+    /// What the kernel has now, or had when it last answered.
+    pub async fn look(&self) -> Arc<hands::Picture> {
+        let waiting = {
+            let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.as_ref().map(|running| running.hands.look())
+        };
+        if let Some(waiting) = waiting {
+            let _ = tokio::time::timeout(LOOK_MAX, waiting).await;
+        }
+        self.picture()
+    }
+
+    /// Asks for something as an operator. `ask` gets the place for the answer.
+    pub async fn ask(
+        &self,
+        ask: impl FnOnce(oneshot::Sender<Result<Done, Unknown>>) -> Ask,
+    ) -> Result<Done, Unknown> {
+        let (reply, answer) = oneshot::channel();
+        let nothing = || Unknown("no virtual server is configured on this node".to_owned());
+        let messages = {
+            let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.as_ref().map(|running| running.messages.clone()).ok_or_else(nothing)?
+        };
+        let _ = messages.send(Message::Ask(Box::new(ask(reply)))).await;
+        answer.await.unwrap_or_else(|_| Err(Unknown("the agent stops; nothing was changed".to_owned())))
+    }
+
+    /// Our services leave the kernel, then it ends. Waits for that, a few seconds at most.
+    pub fn stop(&self) {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { messages, desk, kernel, .. }) = running else { return };
+        let (done, _) = oneshot::channel();
+        let _ = messages.blocking_send(Message::Stop(done));
+        drop(messages);
+        let _ = desk.join();
+        let begun = std::time::Instant::now();
+        while !kernel.is_finished() && begun.elapsed() < STOP_MAX {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if !kernel.is_finished() {
+            tracing::warn!("virtual servers may stay in the kernel: it does not answer");
+        }
+    }
+}
+
+/// Whether `event` can mean that another address is held here, or that another node rules.
+fn concerns(event: &Event) -> bool {
+    matches!(
+        event.what,
+        What::Fact(Fact::Held(_) | Fact::Standing(_) | Fact::Configured(_) | Fact::Removed | Fact::Retold)
+    )
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

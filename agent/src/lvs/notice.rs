@@ -1,0 +1,118 @@
+//! What happened to virtual and real servers, for everybody who tells it.
+
+use hacluster_conf::model::Command;
+use hacluster_conf::model::lvs::{Frontend, VirtualServer};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A virtual server, or a real server of one, as scripts, mails and fifos name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// The virtual server: `[10.0.0.1]:tcp:80`, `FWM 3`, a group's name.
+    pub service: String,
+    /// The real server: `[10.0.0.2]:tcp:80`; absent when the virtual server as a whole is meant.
+    pub server: Option<String>,
+}
+
+impl Subject {
+    /// The virtual server itself.
+    pub fn service(of: &VirtualServer) -> Self {
+        let service = match (of.name.strip_prefix("group "), of.frontends.first()) {
+            (Some(group), _) => group.to_owned(),
+            (None, Some(Frontend::Mark { mark, .. })) => format!("FWM {mark}"),
+            (None, Some(Frontend::Address { to, .. })) => trio(*to, protocol(of)),
+            (None, None) => of.name.clone(),
+        };
+        Self { service, server: None }
+    }
+
+    /// Its real server at `to`.
+    pub fn server(of: &VirtualServer, to: SocketAddr) -> Self {
+        let port = match (to.port(), of.frontends.first()) {
+            (0, Some(Frontend::Address { to, .. })) => to.port(),
+            (port, _) => port,
+        };
+        let server = trio(SocketAddr::new(to.ip(), port), protocol(of));
+        Self { server: Some(server), ..Self::service(of) }
+    }
+}
+
+fn protocol(of: &VirtualServer) -> String {
+    let first = of.frontends.iter().find_map(|frontend| match frontend {
+        Frontend::Address { protocol, .. } => Some(*protocol),
+        Frontend::Mark { .. } => None,
+    });
+    first.unwrap_or_default().to_string().to_lowercase()
+}
+
+fn trio(to: SocketAddr, protocol: String) -> String {
+    format!("[{}]:{protocol}:{}", to.ip(), to.port())
+}
+
+/// As a fifo has it: `VS [10.0.0.1]:tcp:80`, `RS [10.0.0.2]:tcp:80 [10.0.0.1]:tcp:80`.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.server {
+            Some(server) => write!(f, "RS {server} {}", self.service),
+            None => write!(f, "VS {}", self.service),
+        }
+    }
+}
+
+/// A virtual or real server came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which.
+    pub subject: Subject,
+    /// It came.
+    pub up: bool,
+    /// Why, for people.
+    pub why: Arc<str>,
+    /// What is run, and the keyword that names it.
+    pub hook: Option<(&'static str, Command)>,
+    /// Mail is sent.
+    pub mail: bool,
+}
+
+/// Something to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Worth waking someone.
+    pub warning: bool,
+    /// What, and why.
+    pub text: String,
+    /// Whom else it is told.
+    pub told: Option<Arc<Told>>,
+}
+
+impl Notice {
+    /// For log and history alone.
+    pub fn plain(warning: bool, text: String) -> Self {
+        Self { warning, text, told: None }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lvs::tests::virtual_server;
+
+    #[test]
+    fn subjects_are_named_as_keepalived_names_them() {
+        let mut of = virtual_server("10.0.0.1 80", "10.0.0.1:80", &["10.0.0.2:0"]);
+        assert_eq!(Subject::service(&of).to_string(), "VS [10.0.0.1]:tcp:80");
+        let server = Subject::server(&of, of.servers[0].to);
+        assert_eq!(server.to_string(), "RS [10.0.0.2]:tcp:80 [10.0.0.1]:tcp:80");
+        of.frontends = vec![Frontend::Mark { mark: 3, ipv6: false }];
+        assert_eq!(Subject::service(&of).to_string(), "VS FWM 3");
+        of.name = "group web".into();
+        assert_eq!(Subject::service(&of).to_string(), "VS web");
+    }
+}
