@@ -409,9 +409,7 @@ impl fmt::Display for What {
                 "timers run late: the protocol thread has real-time priority {priority} from now on \
                  (max_auto_priority); the host may be overloaded"
             ),
-            Self::Lost(count) => {
-                write!(f, "{count} log line(s) lost: they came faster than they could be written")
-            }
+            Self::Lost(count) => write!(f, "{count} log line(s) lost: they came too fast to be written"),
             Self::Fact(_) => Ok(()),
         }
     }
