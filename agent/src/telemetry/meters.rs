@@ -98,6 +98,8 @@ impl Meters {
         let fed = |name: &'static str, unit: &'static str, text: &'static str| {
             meter.u64_counter(name).with_unit(unit).with_description(text).build()
         };
+        let lost = fed("hacluster.events.lost", "{event}", "Events that came faster than they could be told");
+        lost.add(0, &[]); // the series is there before the first one is lost
         let bounds = Lateness::BOUNDS.iter().map(|micros| *micros as f64 / 1e6).collect();
         Self {
             transitions: fed(
@@ -106,7 +108,7 @@ impl Meters {
                 "Changes of state, by the state entered and the reason",
             ),
             scripts: fed("hacluster.notify.scripts", "{run}", "Notification programs that have ended"),
-            lost: fed("hacluster.events.lost", "{event}", "Events that came faster than they could be told"),
+            lost,
             lateness: meter
                 .f64_histogram("hacluster.vrrp.timer.lateness")
                 .with_unit("s")

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`manager`] | what the service manager is told, and when it is told nothing |
 //! | [`container`] | the agent as process 1 |
+//! | [`dashboards`] | metrics and queries of dashboards and alert rules |
 //! | [`documents`] | what the documents say, done |
 //! | [`units`] | systemd units, as systemd itself judges them |
 //! | [`package`] | the Debian package: built, installed, started, removed, purged |
@@ -11,6 +12,7 @@
 //! Needs the right to make network namespaces; the package needs root. Skipped by name without.
 
 mod container;
+mod dashboards;
 mod documents;
 mod manager;
 mod package;
@@ -21,6 +23,7 @@ use hacluster_tests::harness::Suite;
 fn main() {
     let mut suite = Suite::enter();
     package::trials(&mut suite); // the longest first
+    dashboards::trials(&mut suite);
     documents::trials(&mut suite);
     manager::trials(&mut suite);
     container::trials(&mut suite);
