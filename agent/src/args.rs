@@ -31,8 +31,8 @@ pub struct Args {
     #[arg(short = 'i', long, value_name = "NAME")]
     pub config_id: Option<String>,
 
-    /// How --check answers
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    /// How --check answers: text or json
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub format: Format,
 
     /// How log lines on stderr look: text or json

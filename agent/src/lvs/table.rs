@@ -78,11 +78,13 @@ pub fn service_key(frontend: &Frontend) -> ServiceKey {
     }
 }
 
-/// What the kernel knows a server at `to` by; without a port it has that of `frontend`.
+/// What the kernel knows a server at `to` by; without a port it has that of `frontend`. Packets that bear a
+/// mark keep the port they came for, whatever is written, as with keepalived.
 pub fn server_key(frontend: &Frontend, to: SocketAddr) -> DestKey {
     let port = match (to.port(), frontend) {
+        (_, Frontend::Mark { .. }) => 0,
         (0, Frontend::Address { to, .. }) => to.port(),
-        (port, _) => port,
+        (port, Frontend::Address { .. }) => port,
     };
     DestKey { ip: to.ip(), port }
 }

@@ -183,6 +183,10 @@ async fn a_flood_of_requests_is_told_to_slow_down_and_others_are_answered() {
     let mut told = 0;
     for call in calls {
         if let Err(status) = call.await.unwrap() {
+            // The client takes a stream for closed a moment before the server does, and is one too many then.
+            if status.code() == Code::Unavailable && format!("{status:?}").contains("REFUSED_STREAM") {
+                continue;
+            }
             assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
             assert!(status.message().contains("requests per second"), "{status}");
             told += 1;

@@ -12,7 +12,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::{Agent, Host, Lab, Process, Topology, peer, peer::Keepalived, wait_until};
-use hacluster_tests::harness::{Skip, Suite};
+use hacluster_tests::harness::Suite;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -25,8 +25,6 @@ use std::{
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
 /// Longer than checks, their retries and an election take, all slow.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
-/// Whether the agent puts virtual servers into the kernel.
-const AGENT_DIRECTS: bool = false;
 const DIRECTORS: [&str; 2] = ["director1", "director2"];
 pub(crate) const SERVERS: [&str; 2] = ["one", "two"];
 
@@ -95,9 +93,6 @@ pub(crate) fn stage(
     daemon.find()?;
     for program in programs.iter().chain(&["ipvsadm"]) {
         peer::find(program)?;
-    }
-    if daemon == Daemon::Agent && !AGENT_DIRECTS {
-        return Err(Skip("virtual servers are not in force yet".into()).into());
     }
     Lab::run(topology(), |lab| play(&Scene { lab, daemon, webs: RefCell::default() }))
 }

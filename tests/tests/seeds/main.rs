@@ -3,7 +3,7 @@
 //!
 //! Each scenario runs with our own files (`tests/cases`, and those beside this one). Where the
 //! collection of configurations in use is present (`../shared/seed-configs`), it runs with those too;
-//! otherwise that trial is skipped by name. Scripts, mail and virtual servers are not in force yet.
+//! otherwise that trial is skipped by name. Virtual servers have trials of their own.
 
 mod four;
 mod one;

@@ -166,3 +166,14 @@ proptest! {
         prop_assert!(difference(&wanted, &table, &ours).is_empty());
     }
 }
+
+#[test]
+fn under_a_mark_servers_keep_the_port_that_was_asked_for() {
+    let to: SocketAddr = "10.0.0.2:80".parse().unwrap();
+    let mark = Frontend::Mark { mark: 3, ipv6: false };
+    let address =
+        |port| Frontend::Address { protocol: Protocol::Tcp, to: SocketAddr::new([10, 0, 0, 1].into(), port) };
+    assert_eq!(server_key(&mark, to).port, 0);
+    assert_eq!(server_key(&address(8080), to).port, 80);
+    assert_eq!(server_key(&address(8080), SocketAddr::new(to.ip(), 0)).port, 8080);
+}
