@@ -57,6 +57,7 @@ pub(super) fn of_routers(status: &mut Status) {
         warnings.extend(beside::missing(group));
         status.notes.extend(orders(group));
         status.notes.extend(names(group));
+        status.notes.extend(tie(group));
         status.notes.extend(filter::note(group));
         status.notes.extend(beside::failed(group));
     }
@@ -293,4 +294,21 @@ fn names(group: &Group) -> Option<Finding> {
     let called: Vec<_> = group.nodes.iter().map(|on| format!("{} on {}", on.router.name, on.node)).collect();
     let text = format!("VRID {} has several names: {}", group.vrid, called.join(", "));
     Some(Finding::of(group, "names_differ", text, String::new()))
+}
+
+/// Nobody means equal priorities: who rules then depends on addresses and on who came first.
+fn tie(group: &Group) -> Option<Finding> {
+    let best = group.nodes.iter().map(|on| on.router.priority_base).max()?;
+    let tied: Vec<_> = group.nodes.iter().filter(|on| on.router.priority_base == best).collect();
+    if tied.len() < 2 {
+        return None;
+    }
+    let nodes: Vec<_> = tied.iter().map(|on| on.node.as_str()).collect();
+    let text = format!(
+        "{} have the same priority {best}: whoever rules stays, and of two that begin together the one with the \
+         higher address does",
+        nodes.join(" and ")
+    );
+    let mend = "give one of them a lower priority".to_owned();
+    Some(Finding::of(group, "priorities_tie", text, mend))
 }

@@ -245,6 +245,19 @@ mod tests {
     }
 
     #[test]
+    fn equal_priorities_are_pointed_out() {
+        let pair = |priority| {
+            let a = Sample::node("node1").router("VI_1", 51, State::Master, 98);
+            let b = Sample::node("node2").router("VI_1", 51, State::Backup, priority);
+            status(vec![a, b])
+        };
+        let tie = pair(98).notes;
+        assert_eq!((tie.len(), tie[0].kind), (1, "priorities_tie"));
+        assert!(tie[0].text.contains("node1 and node2 have the same priority 98"), "{}", tie[0].text);
+        assert!(pair(97).notes.is_empty());
+    }
+
+    #[test]
     fn one_vrid_on_two_networks_is_two_routers() {
         let a = Sample::node("node1")
             .router("A", 51, State::Master, 150)

@@ -11,6 +11,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("thirty_five_addresses", || many(35));
     suite.trial("two_hundred_fifty_five_addresses", || many(255));
     suite.trial("multicast_group_and_source_are_as_written", group_and_source);
+    suite.trial("an_interval_of_three_seconds_is_kept_and_agreed_on", three_seconds);
     suite.trial("two_agents_share_a_host_with_two_run_directories", two_run_directories);
 }
 
@@ -146,5 +147,23 @@ fn two_run_directories() -> Result<()> {
         ensure!(second.stop()?.code() == Some(0));
         ensure!(!left.holds(other)?, "left behind");
         Ok(())
+    })
+}
+
+fn three_seconds() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let wire = Wire::tap(lab, "lan")?;
+        let begin = Instant::now();
+        let _left = Running::start(lab.host("left")?, Instance::new(150).master().interval(3))?;
+        let right = Running::start(lab.host("right")?, Instance::new(100).interval(3))?;
+        wire.count("left", 51, begin, 4)?;
+        let adverts = wire.adverts_since("left", 51, begin);
+        for pair in adverts.windows(2) {
+            let between = pair[1].at.duration_since(pair[0].at);
+            ensure!(between >= std::time::Duration::from_millis(2_500), "after {between:?}");
+        }
+        ensure!(adverts.iter().all(|advert| advert.packet.interval == 3), "{}", wire.capture.summary());
+        ensure!(wire.adverts_since("right", 51, begin).is_empty(), "the backup spoke");
+        right.never_logged(&["dropped"])
     })
 }

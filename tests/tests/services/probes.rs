@@ -79,7 +79,7 @@ fn http() -> Result<()> {
         let agent = start(left, "kind = \"http\"\nurl = \"http://127.0.0.1:8080/health\"")?;
         hold(left, VIP)?;
         status.store(503, Ordering::Relaxed);
-        agent.logged(&["Master -> Fault", "HTTP check web", "answers 503"])?;
+        agent.logged(&["Master -> Fault", "HTTP check web", "HTTP 503"])?;
         free(left, VIP)?;
         status.store(204, Ordering::Relaxed);
         hold(left, VIP)

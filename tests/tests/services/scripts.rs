@@ -22,6 +22,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_script_that_is_replaced_counts_at_its_next_run", replaced);
     suite.trial("a_script_that_is_replaced_in_the_middle_of_a_run_ends_as_it_began", replaced_while_running);
     suite.trial("a_script_missing_from_the_beginning_counts_for_nothing", missing);
+    suite.trial("a_script_that_repairs_the_service_in_time_moves_nothing", repairing);
     suite.trial("check_names_scripts_that_cannot_run", check);
 }
 
@@ -47,6 +48,26 @@ fn fault_and_back() -> Result<()> {
         master.logged(&["Fault -> Backup", "recovered"])?;
         hold(left, VIP)?;
         free(right, VIP)
+    })
+}
+
+/// It fails once, mends what it found, and passes before that counts.
+fn repairing() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let (left, wire) = (lab.host("left")?, Wire::tap(lab, "lan")?);
+        let down = left.directory().join("down");
+        let text = format!("[ ! -f {0} ] || {{ rm {0}; exit 1; }}", down.display());
+        let block = vrrp_script(&script(left, "check.sh", &text)?, "fall 2");
+        let master = Running::start(left, config(&block, &instance()))?;
+        hold(left, VIP)?;
+        let transitions = master.transitions().len();
+        for _ in 0..2 {
+            fs::write(&down, "")?;
+            wait_for("the script's repair", LIMIT, || !down.exists())?;
+            wire.count("left", 51, Instant::now(), 3)?;
+        }
+        ensure!(master.transitions().len() == transitions, "{:?}", master.transitions());
+        wire.never_resigned("left")
     })
 }
 
