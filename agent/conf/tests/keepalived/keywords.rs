@@ -63,7 +63,7 @@ fn an_unknown_word_is_unknown_in_every_block() {
 }
 
 /// What of VRRP waits: its blocks and keywords of classes S and C are in force but for these.
-const WAITING: [(&str, &str, &str); 11] = [
+const WAITING: [(&str, &str, &str); 8] = [
     ("global_defs", "vrrp_mcast_group6", "IPv6"),
     ("global_defs", "vrrp_check_unicast_src", "unicast"),
     ("vrrp_instance", "check_unicast_src", "unicast"),
@@ -72,9 +72,6 @@ const WAITING: [(&str, &str, &str); 11] = [
     ("vrrp_instance", "use_vmac", "virtual MAC"),
     ("vrrp_instance", "vmac_xmit_base", "virtual MAC"),
     ("vrrp_sync_group", "track_bfd", "BFD"),
-    ("global_defs", "lvs_sync_daemon", "IPVS"),
-    ("global_defs", "lvs_flush", "IPVS"),
-    ("vrrp_instance", "lvs_sync_daemon_interface", "IPVS"),
 ];
 
 /// Blocks of VRRP, and of the process.
