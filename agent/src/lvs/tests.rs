@@ -157,6 +157,12 @@ impl Stage {
 
     fn report(&self, server: &str, good: bool, why: &str) {
         let check = Arc::new(tcp_check(server.parse().unwrap()));
+        // Nobody reports of a check before it was asked for.
+        let until = Instant::now() + Duration::from_secs(20);
+        while !self.looks.0.lock().unwrap().iter().any(|wanted| wanted.check == check) {
+            assert!(Instant::now() < until, "nobody asks for {server}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let outcome = Outcome { good, ours: false, weight: None, why: why.into(), took: Duration::ZERO };
         let verdict = if good { Verdict::Good } else { Verdict::Bad };
         let report = Report { check, verdict, retries_left: None, outcome, at: SystemTime::now() };
