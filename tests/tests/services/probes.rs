@@ -3,7 +3,7 @@
 use super::stage::config;
 use anyhow::{Context, Result};
 use hacluster_lab::{Host, Lab};
-use hacluster_tests::harness::{Instance, Running, Suite, VIP, free, hold, pair};
+use hacluster_tests::harness::{Instance, Running, Suite, VIP, Wire, free, hold, pair};
 use std::{
     fs,
     io::{Read, Write},
@@ -14,12 +14,14 @@ use std::{
         atomic::{AtomicU16, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_tracked_process_that_ends_and_comes_back", process);
     suite.trial("a_web_server_that_says_503", http);
     suite.trial("a_port_that_nobody_listens_at", tcp);
+    suite.trial("a_virtual_server_without_servers_lowers_the_priority", balanced);
 }
 
 fn process() -> Result<()> {
@@ -94,5 +96,23 @@ fn tcp() -> Result<()> {
         serve(left, Arc::new(AtomicU16::new(200)))?;
         agent.logged(&["TCP check web is good", "takes connections"])?;
         hold(left, VIP)
+    })
+}
+
+/// Nobody answers there; where the kernel has no IPVS the virtual server cannot serve, either.
+fn balanced() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let (left, wire) = (lab.host("left")?, Wire::tap(lab, "lan")?);
+        let toml = left.directory().join("agent.toml");
+        let tracked = "{ virtual_server = \"10.9.0.100 80\", weight = -20 }";
+        fs::write(&toml, format!("[[virtual_router]]\nname = \"VI_1\"\ntrack = [{tracked}]\n"))?;
+        let check = "TCP_CHECK {\n connect_timeout 1\n retry 0\n }";
+        let server = format!("real_server 127.0.0.1 1 {{\n {check}\n }}");
+        let service = format!("virtual_server 10.9.0.100 80 {{\n delay_loop 1\n {server}\n}}\n");
+        let config = format!("{service}{}", Instance::new(150).master());
+        let toml = toml.display().to_string();
+        let _agent = Running::start_with(left, config, &["--agent-config", &toml])?;
+        hold(left, VIP)?;
+        wire.advert("left", 51, Instant::now(), |advert| advert.priority == 130).map(drop)
     })
 }
