@@ -132,13 +132,14 @@ fn by_alert() -> Result<()> {
         hold(left, VIP)?;
         expect(&["Instance VI_1"], &["BACKUP", "MASTER"])?;
         agent.reload(alert("") + &group("    smtp_alert") + &plain.to_string())?;
-        agent.logged(&["reload"])?;
+        agent.logged(&["reload", "VI_1: notify changed"])?;
         left.cut()?;
         expect(&["Group G"], &["FAULT"])?;
         left.restore()?;
         hold(left, VIP)?;
         expect(&["Group G"], &["BACKUP", "MASTER"])?;
         agent.reload(alert("    smtp_alert\n    no_email_faults") + &group("") + &plain.to_string())?;
+        agent.logged(&["reload", "mail changed"])?;
         left.cut()?;
         agent.logged(&["Master -> Fault"])?;
         free(left, VIP)?;
