@@ -16,7 +16,7 @@ use hacluster_core::machine::StateKind;
 use hacluster_core::receive::DiscardKind;
 use hacluster_core::track::Reading;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -63,16 +63,19 @@ fn each(shown: &Shown, look: Look, tell: &mut dyn FnMut(u64, &[KeyValue])) {
     }
 }
 
+/// What an instrument that looks by itself does when it is asked.
+fn telling(shown: &Shown, look: Look) -> impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + use<> {
+    let shown = shown.clone();
+    move |to| each(&shown, look, &mut |value, labels| to.observe(value, labels))
+}
+
 fn gauge(
     meter: &Meter,
     shown: &Shown,
     (name, unit, text): (&'static str, &'static str, &'static str),
     look: Look,
 ) {
-    let shown = shown.clone();
-    let tell = move |to: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
-        each(&shown, look, &mut |value, labels| to.observe(value, labels));
-    };
+    let tell = telling(shown, look);
     meter.u64_observable_gauge(name).with_unit(unit).with_description(text).with_callback(tell).build();
 }
 
@@ -82,10 +85,7 @@ fn counter(
     (name, unit, text): (&'static str, &'static str, &'static str),
     look: Look,
 ) {
-    let shown = shown.clone();
-    let tell = move |to: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
-        each(&shown, look, &mut |value, labels| to.observe(value, labels));
-    };
+    let tell = telling(shown, look);
     meter.u64_observable_counter(name).with_unit(unit).with_description(text).with_callback(tell).build();
 }
 
