@@ -10,7 +10,9 @@ use hacluster_conf::source::{Disk, Source};
 use hacluster_conf::{Loaded, layered};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -77,6 +79,10 @@ impl Source for Recorder {
 
     fn host_name(&self) -> String {
         self.disk.host_name()
+    }
+
+    fn own_addresses(&self) -> HashSet<IpAddr> {
+        self.disk.own_addresses()
     }
 }
 
@@ -182,6 +188,17 @@ mod tests {
         fs::write(&file, "").unwrap();
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(load(&args(&file)).hash, empty);
+    }
+
+    #[test]
+    fn addresses_of_this_host_are_known_to_the_findings() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keepalived.conf");
+        let server = "real_server 127.0.0.1 80 {\n TCP_CHECK {\n}\n}\n";
+        fs::write(&file, format!("virtual_server 127.0.0.1 80 {{\n{server}}}\n")).unwrap();
+        let found = load(&args(&file)).loaded.diagnostics;
+        let codes: Vec<_> = found.iter().map(|found| found.code).collect();
+        assert_eq!(codes, ["director-is-server"], "and it is held here: {found:?}");
     }
 
     #[test]

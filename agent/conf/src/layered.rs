@@ -31,6 +31,7 @@ mod service;
 mod table;
 mod telemetry;
 mod track;
+mod tracked;
 
 use crate::diag::{Diagnostic, Severity};
 use crate::findings::Findings;
@@ -160,6 +161,7 @@ fn lower(config: &mut Config, layers: &Layers, findings: &Findings, path: &Path,
     cluster::lower(config, &mut root, layers, path, host_name);
     rules::check(config, &known, layers, findings);
     lvs::lower(config, &mut root, layers, (path, host_name, &source.own_addresses()), findings);
+    tracked::virtual_servers(config, layers, findings);
 }
 
 /// Reads each virtual router over the one of the same name, or as a new one.

@@ -2,6 +2,7 @@
 
 pub(crate) mod lvs;
 pub(crate) mod pace;
+pub(crate) mod pattern;
 
 use crate::model::{AddressScope, Broadcast};
 use std::net::{IpAddr, Ipv4Addr};

@@ -66,4 +66,29 @@ proptest! {
         let loaded = load(&files(&text));
         render::text(&loaded.diagnostics, &loaded.sources, false);
     }
+
+    #[test]
+    fn no_combination_of_keys_of_virtual_servers_panics(
+        lines in proptest::collection::vec((
+            prop_oneof![
+                Just("[lvs]\n"), Just("[lvs.sync]\n"), Just("[[virtual_server]]\nname='a'\n"), Just("[[virtual_server]]\nname='b'\n"),
+                Just("[[virtual_server.real_server]]\n"), Just("[[virtual_server.real_server.check]]\n"),
+                Just("addresses="), Just("marks="), Just("scheduler="), Just("persistence="), Just("quorum="), Just("sorry_server="),
+                Just("address="), Just("weight="), Just("check="), Just("kind="), Just("urls="), Just("to="), Just("payload="),
+                Just("delay_loop="), Just("real_server="), Just("protocol="),
+            ],
+            prop_oneof![
+                Just("1"), Just("0"), Just("'10.0.0.1:80'"), Just("['10.0.0.1-9:80']"), Just("[7]"), Just("'http'"), Just("'dns'"),
+                Just("[{kind='tcp'}]"), Just("[{path='/', regex='(?=x)'}]"), Just("[{}]"), Just("{}"), Just("1e300"), Just("'rr'"), Just("true"),
+            ],
+        ), 0..16),
+    ) {
+        let text: String = lines
+            .iter()
+            .map(|(key, value)| if key.ends_with('\n') { (*key).to_owned() } else { format!("{key}{value}\n") })
+            .collect();
+        let loaded = load(&files(&text));
+        assert!(loaded.diagnostics.iter().all(|found| found.span.is_some()), "{:?}", loaded.diagnostics);
+        render::text(&loaded.diagnostics, &loaded.sources, false);
+    }
 }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)] // a helper fails its test that way
 
 use hacluster_conf::model::lvs::{CheckKind, Frontend, HttpVersion, VirtualServer};
+use hacluster_conf::model::track::TrackerKind;
 use hacluster_conf::source::Memory;
 use hacluster_conf::{Loaded, load};
+use hacluster_core::track::Weight;
 use std::path::Path;
 
 fn read(name: &str, text: &str) -> Loaded {
@@ -156,4 +158,73 @@ fn anything_wrong_leaves_the_service_out() {
         assert!(codes.contains(&code), "{code} in {codes:?}: {text}");
         assert!(loaded.config.lvs.services.is_empty(), "{text}");
     }
+}
+
+/// A virtual router that tracks `track`, beside two virtual servers.
+fn tracking(track: &str) -> Loaded {
+    let server =
+        "[[virtual_server.real_server]]\naddress = \"198.51.100.1:80\"\ncheck = [{ kind = \"tcp\" }]\n";
+    read(
+        "/a.toml",
+        &format!(
+            "[[virtual_router]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvrid = 51\naddresses = [\"192.0.2.80\"]\n\
+             track = {track}\n[[virtual_server]]\nname = \"192.0.2.80 80\"\naddresses = [\"192.0.2.80:80\"]\n{server}\
+             [[virtual_server]]\nname = \"web\"\naddresses = [\"192.0.2.80:443\"]\n{server}"
+        ),
+    )
+}
+
+#[test]
+fn a_tracked_virtual_server_is_found_as_people_write_it() {
+    for (typed, name) in [
+        ("192.0.2.80 80", "192.0.2.80 80"),
+        ("192.0.2.80:80", "192.0.2.80 80"),
+        ("web", "web"),
+        ("WEB", "web"),
+    ] {
+        let loaded = tracking(&format!("[{{ virtual_server = \"{typed}\", weight = -20 }}]"));
+        assert_eq!(loaded.exit_status(), 0, "{:?}", loaded.diagnostics);
+        let [of] = &loaded.config.routers[0].tracked[..] else { panic!("{typed}") };
+        assert_eq!((of.tracker.kind, of.tracker.name.as_str()), (TrackerKind::VirtualServer, name));
+        assert_eq!(of.weight, Some(Weight::new(-20)));
+    }
+}
+
+#[test]
+fn a_tracked_virtual_server_that_is_not_there_is_told_where_it_is_written() {
+    let loaded = tracking("[\n{ virtual_server = \"web\" },\n{ virtual_server = \"wbe\" },\n]");
+    let [found] = &loaded.diagnostics[..] else { panic!("{:?}", loaded.diagnostics) };
+    assert_eq!(
+        (found.code, found.message.as_str()),
+        ("unknown-tracker", "no virtual server `wbe` runs: it is not tracked",)
+    );
+    assert_eq!(found.label.as_deref(), Some("did you mean `web`?"));
+    assert_eq!(loaded.sources.line_column(found.span.as_ref().unwrap()).0, 8);
+    assert_eq!((loaded.exit_status(), loaded.config.routers[0].tracked.len()), (1, 1));
+}
+
+#[test]
+fn a_group_that_tracks_a_virtual_server_that_is_not_there_is_told_once() {
+    let router = |name: &str, vrid: u8| {
+        format!(
+            "[[virtual_router]]\nname = \"{name}\"\ninterface = \"eth0\"\nvrid = {vrid}\naddresses = [\"192.0.2.{vrid}\"]\n"
+        )
+    };
+    let group =
+        "[[sync_group]]\nname = \"G\"\nmembers = [\"a\", \"b\"]\ntrack = [{ virtual_server = \"web\" }]\n";
+    let loaded = read("/a.toml", &format!("{}{}{group}", router("a", 51), router("b", 52)));
+    let codes: Vec<_> = loaded.diagnostics.iter().map(|found| found.code).collect();
+    assert_eq!(codes, ["unknown-tracker"], "{:?}", loaded.diagnostics);
+    assert!(loaded.config.groups[0].tracked.is_empty());
+    assert!(loaded.config.routers.iter().all(|router| router.tracked.is_empty()));
+}
+
+#[test]
+fn what_only_pcre_has_is_told_with_its_mend() {
+    let text = "[[virtual_server]]\nname = \"web\"\naddresses = [\"192.0.2.1:80\"]\n[[virtual_server.real_server]]\n\
+        address = \"198.51.100.1:80\"\ncheck = [{ kind = \"http\", urls = [{ regex = \"(?!down)up\" }] }]\n";
+    let loaded = read("/a.toml", text);
+    let found = loaded.diagnostics.iter().find(|found| found.code == "bad-pattern").unwrap();
+    let label = found.label.as_deref().unwrap();
+    assert!(label.contains("negative look-ahead") && label.contains("second `url`"), "{label}");
 }

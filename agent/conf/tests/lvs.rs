@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a helper fails its test that way
 
-use hacluster_conf::diag::Severity;
+use hacluster_conf::diag::{Diagnostic, Severity};
 use hacluster_conf::diff::diff;
 use hacluster_conf::source::Memory;
 use hacluster_conf::{Loaded, load_keepalived};
@@ -139,4 +139,90 @@ fn hostile_values_are_refused_and_the_rest_runs() {
         assert!(loaded.diagnostics.iter().all(|found| found.message.len() < 400), "{shown}");
         assert_eq!(loaded.config.lvs.services[0].servers.len(), 2, "{shown}");
     }
+}
+
+/// Codes of what is told of a virtual server at 192.0.2.1 port 80 with these lines, on a director that has
+/// 192.0.2.9 and holds 192.0.2.1 and 192.0.2.2.
+fn warned(service: &str, servers: &[&str]) -> Vec<(&'static str, String)> {
+    let router = "vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 192.0.2.1\n 192.0.2.2\n}\n}\n";
+    let servers: String =
+        servers.iter().map(|of| format!(" real_server {of}\n TCP_CHECK {{\n}}\n}}\n")).collect();
+    let head = if service.contains("virtual_server") { "" } else { "virtual_server 192.0.2.1 80 {\n" };
+    let memory = Memory::new("/k.conf", format!("{router}{head}{service}\n{servers}}}\n"));
+    let loaded =
+        load_keepalived(Path::new("/k.conf"), &memory.with_own_address("192.0.2.9".parse().unwrap()));
+    let grade = |found: &Diagnostic| found.severity == Severity::Warning && !found.not_in_force;
+    assert!(loaded.diagnostics.iter().all(grade), "{:?}", loaded.diagnostics);
+    loaded.diagnostics.into_iter().map(|found| (found.code, found.message)).collect()
+}
+
+/// Each mistake of directors that keepalived takes without a word, and what is as it should be beside it.
+#[test]
+fn what_loads_and_cannot_work_is_warned_of() {
+    let (one, two) = ("198.51.100.1 80 {", "198.51.100.2 80 {");
+    let heavy = "198.51.100.1 80 {\nweight 2";
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
+    let table: [Row<'_>; 21] = [
+        ("lb_algo wrr", &[heavy, two], &[]),
+        ("lb_algo rr", &[one, two], &[]),
+        ("lb_algo rr", &[heavy, two], &[("weights-ignored", "weights 1 to 2 have no effect: `rr`")]),
+        ("lb_algo lc", &[heavy, two], &[("weights-ignored", "weights 1 to 2 have no effect: `lc`")]),
+        ("lb_algo rr", &["198.51.100.1 80 {\nweight 0", two], &[]),
+        ("weight 0", &[one], &[("no-weight", "every real server of `192.0.2.1 80` has weight 0")]),
+        ("sorry_server 198.51.100.9 80", &[one], &[]),
+        ("sorry_server 192.0.2.2 80", &[one], &[("sorry-server-here", "address of virtual router `VI_1`")]),
+        ("sorry_server 192.0.2.9 80", &[one], &[("sorry-server-here", "is an address of this node")]),
+        (
+            "lb_kind DR\nsorry_server 127.0.0.1 80",
+            &[one],
+            &[("sorry-server-here", "the director itself answers")],
+        ),
+        ("sorry_server 127.0.0.1 80", &[one], &[("sorry-server-here", "does not rewrite to loopback")]),
+        (
+            "lb_kind DR",
+            &["192.0.2.9 80 {"],
+            &[("director-is-server", "192.0.2.9 is an address of this node")],
+        ),
+        ("lb_kind DR", &["192.0.2.2 80 {"], &[("director-is-server", "of virtual router `VI_1`")]),
+        ("virtual_server 192.0.2.9 80 {\nlb_kind DR", &[one], &[]),
+        (
+            "virtual_server 192.0.2.7 80 {\nlb_kind DR",
+            &[one],
+            &[("address-not-held", "no virtual router here holds 192.0.2.7 of `192.0.2.7 80`")],
+        ),
+        ("virtual_server fwmark 3 {\nlb_kind DR", &[one], &[]),
+        ("lb_kind DR", &["198.51.100.1 8080 {"], &[("port-not-rewritten", "DR does not change the port")]),
+        ("lb_kind NAT", &["198.51.100.1 8080 {"], &[]),
+        ("quorum 3", &[one, two], &[("unreachable-quorum", "the quorum of 3 is never reached")]),
+        ("quorum 2\nhysteresis 1", &[one, two], &[("unreachable-quorum", "a lost quorum is never regained")]),
+        ("", &[], &[("no-server", "virtual server `192.0.2.1 80` has no real server")]),
+    ];
+    for (service, servers, expected) in table {
+        let found = warned(service, servers);
+        let same = |(found, expected): (&(&str, String), &(&str, &str))| {
+            found.0 == expected.0 && found.1.contains(expected.1)
+        };
+        let all = found.len() == expected.len() && found.iter().zip(expected).all(same);
+        assert!(all, "{service} {servers:?}: {found:?}");
+    }
+}
+
+/// Files that people run: a brace that touches a port, an old word in the wrong check, a persistence of
+/// none, a missing brace at the end.
+#[test]
+fn quirks_of_real_files_load_and_are_told() {
+    let text = "virtual_server 192.0.2.1 80{\n delay_loop 3\n lb_algo wrr\n lb_kind DR\n persistence_timeout 0\n \
+        protocol TCP\n real_server 198.51.100.1 80{\n TCP_CHECK {\n connect_timeout 2\n nb_get_retry 3\n \
+        delay_before_retry 1\n connect_port 80\n}\n}\n real_server 198.51.100.2 80 {\n HTTP_GET {\n url {\n \
+        path /\n status_code 200\n}\n nb_get_retry 3\n}\n}\n";
+    let loaded = load(text);
+    let found: Vec<_> = loaded.diagnostics.iter().map(|found| (found.code, found.severity)).collect();
+    let [service] = &loaded.config.lvs.services[..] else { panic!("{found:?}") };
+    assert_eq!((service.servers.len(), &service.persistence), (2, &None));
+    for server in &service.servers {
+        assert_eq!(server.checks[0].pace.retry, 3, "the old word counts in every check");
+    }
+    let codes = ["address-not-held", "unclosed-block", "no-persistence", "old-name", "old-name"];
+    assert_eq!(loaded.diagnostics.iter().map(|found| found.code).collect::<Vec<_>>(), codes, "{found:?}");
+    assert_eq!(loaded.exit_status(), 0, "{found:?}");
 }

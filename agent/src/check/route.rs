@@ -34,7 +34,8 @@ pub(super) fn open(route: &CheckRoute, kind: Type, protocol: Option<Protocol>) -
         .map_err(|error| ours("no socket", words(&error)))?;
     if route.fwmark != 0 {
         let marked = socket.set_mark(route.fwmark);
-        marked.map_err(|error| ours(&format!("fwmark {}", route.fwmark), words(&error)))?;
+        let why = |error| format!("{}; grant CAP_NET_ADMIN", words(&error));
+        marked.map_err(|error| ours(&format!("fwmark {}", route.fwmark), why(error)))?;
     }
     if let Some(interface) = &route.interface {
         let bound = socket.bind_device(Some(interface.as_bytes()));

@@ -41,6 +41,20 @@ impl<L: Looks> Desk<L> {
             let live = self.live(of, former);
             self.services.push(live);
         }
+        let is_known = |live: &Live, number: usize| {
+            let former = index.get(live.config.name.as_str()).and_then(|number| before.get(*number));
+            former.is_some_and(|former| {
+                former.config.servers.iter().any(|of| of.to == live.config.servers[number].to)
+            })
+        };
+        let arrivals: Vec<Notice> = self
+            .services
+            .iter()
+            .filter(|_| lvs.tell_at_start)
+            .flat_map(|live| (0..live.config.servers.len()).map(move |number| (live, number)))
+            .filter(|(live, number)| !is_known(live, *number))
+            .filter_map(|(live, number)| live.arrival(number))
+            .collect();
         drop(index);
         let view = |live| Arc::new(ArcSwap::from_pointee(self.view_of(live)));
         self.views = self.services.iter().map(view).collect();
@@ -48,6 +62,7 @@ impl<L: Looks> Desk<L> {
             self.services.iter().flat_map(Live::rows).map(|(key, row)| (key, Arc::new(row))).collect();
         self.touched = (0..self.services.len()).collect();
         self.flush_on_stop = lvs.flush_on_stop;
+        self.fewer_mails = lvs.fewer_mails;
         self.sync.clone_from(&lvs.sync);
         self.parts.follow(lvs.sync.is_some() || lvs.services.iter().any(|of| of.ha_suspend));
         self.look_at_routers();
@@ -62,6 +77,7 @@ impl<L: Looks> Desk<L> {
         }
         self.timeouts = timeouts;
         self.settle();
+        arrivals.into_iter().for_each(|notice| self.say(notice));
         self.parts.view.store(Arc::new(self.views.clone()));
         self.tell_readings();
     }

@@ -17,7 +17,7 @@ use super::looks::Looks;
 use super::notice::Notice;
 use super::operator::Ask;
 use super::orders::Orders;
-use super::service::Live;
+use super::service::{Live, Turned};
 use super::table::Table;
 use super::view::{CheckView, Seen, ServiceView, View, describe};
 use super::{Parts, Reading, Readings};
@@ -26,7 +26,7 @@ use crate::event::{Event, What};
 use arc_swap::ArcSwap;
 use hacluster_conf::model::Config;
 use hacluster_conf::model::lvs::{Check, CheckKind, FlushOnStop, SyncDaemon};
-use hacluster_core::balance::{Adjust, Look};
+use hacluster_core::balance::{Adjust, Look, Server};
 use hacluster_core::health::Verdict;
 use hacluster_core::machine::StateKind;
 use hacluster_net::netlink::ipvs::Timeouts;
@@ -74,6 +74,8 @@ pub(super) struct Desk<L> {
     pub(super) views: View,
     /// Services of which something changed since they were settled.
     pub(super) touched: BTreeSet<usize>,
+    /// Checks that turned since then: of which server of which service, and whether that was up.
+    turned: Vec<((usize, usize), bool, Turned)>,
     /// Services of which only the view is out of date.
     pub(super) stale: BTreeSet<usize>,
     pub(super) parts: Parts,
@@ -81,6 +83,8 @@ pub(super) struct Desk<L> {
     pub(super) sync: Option<SyncDaemon>,
     pub(super) timeouts: Timeouts,
     pub(super) flush_on_stop: FlushOnStop,
+    /// Mail tells of servers alone, not of single checks.
+    pub(super) fewer_mails: bool,
 }
 
 /// Works until told to stop.
@@ -136,12 +140,14 @@ impl<L: Looks> Desk<L> {
             table: Table::new(),
             views: View::default(),
             touched: BTreeSet::new(),
+            turned: Vec::new(),
             stale: BTreeSet::new(),
             parts,
             held: HashSet::new(),
             sync: None,
             timeouts: Timeouts::default(),
             flush_on_stop: FlushOnStop::default(),
+            fewer_mails: false,
         }
     }
 
@@ -162,10 +168,18 @@ impl<L: Looks> Desk<L> {
         let (good, why) = (report.outcome.good, report.outcome.why.clone());
         watched.seen = Some(Arc::new(Seen { outcome: report.outcome, at: report.at }));
         let changed = watched.look != look;
+        let turned = watched.look.up != look.up;
         (watched.verdict, watched.look) = (report.verdict, look);
         for &(service, server, check) in &watched.users {
             let Some(live) = self.services.get_mut(service) else { continue };
             if changed {
+                let before =
+                    live.state.servers().get(server).filter(|_| turned && !live.state.is_suspended());
+                if let Some(before) = before {
+                    let check = describe(&report.check);
+                    let turned = Turned { check, good: look.up, why: why.clone() };
+                    self.turned.push(((service, server), before.is_up(), turned));
+                }
                 live.state.look(server, check, look);
                 self.touched.insert(service);
             }
@@ -274,6 +288,13 @@ impl<L: Looks> Desk<L> {
         }
         if voted {
             self.tell_readings();
+        }
+        for ((service, server), was_up, turned) in std::mem::take(&mut self.turned) {
+            let Some(live) = self.services.get(service) else { continue };
+            let is_up = live.state.servers().get(server).map(Server::is_up);
+            if is_up == Some(was_up) {
+                notices.extend(live.check_turned(server, &turned, !self.fewer_mails));
+            }
         }
         for notice in notices {
             self.say(notice);

@@ -60,13 +60,16 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A virtual or real server came or went.
+/// A virtual or real server came or went, or one check of a real server turned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Which.
     pub subject: Subject,
-    /// It came.
+    /// It came, or is still there.
     pub up: bool,
+    /// The check that turned without any effect on the server: `TCP check of 10.0.0.2:80 failed`. Nothing
+    /// but mail tells that.
+    pub check: Option<String>,
     /// Why, for people.
     pub why: Arc<str>,
     /// What is run, and the keyword that names it.

@@ -23,6 +23,17 @@ struct Past {
     order: Option<Order>,
 }
 
+/// A check that turned.
+#[derive(Clone, Debug)]
+pub(super) struct Turned {
+    /// Which, for people.
+    pub check: String,
+    /// It is good now.
+    pub good: bool,
+    /// Why.
+    pub why: Arc<str>,
+}
+
 /// A virtual server that runs.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
@@ -112,8 +123,33 @@ impl Live {
             if up { "up" } else { "down" }
         );
         let hook = hook.1.clone().map(|command| (hook.0, command));
-        let told = Told { subject, up, why, hook, mail: config.mail };
+        let told = Told { subject, up, check: None, why, hook, mail: config.mail };
         Some(Notice { warning: !up, text, told: Some(Arc::new(told)) })
+    }
+
+    /// What is told of a server that is up when it is set up, where that is wanted (`rs_init_notifies`).
+    pub(super) fn arrival(&self, number: usize) -> Option<Notice> {
+        let (config, up) = (self.config.servers.get(number)?, self.state.servers().get(number)?.is_up());
+        let subject = Subject::server(&self.config, config.to);
+        let why: Arc<str> = "set up".into();
+        let text = format!("{}: real server {} is up: {why}", ServiceView::label(&self.config), config.to);
+        let hook = config.notify_up.clone().map(|command| ("notify_up", command));
+        let told = Told { subject, up, check: None, why, hook, mail: false };
+        up.then(|| Notice { warning: false, text, told: Some(Arc::new(told)) })
+    }
+
+    /// What is told of a check that turned and left its server as it was; `mail` where that is wanted.
+    pub(super) fn check_turned(&self, number: usize, turned: &Turned, mail: bool) -> Option<Notice> {
+        let (config, up) = (self.config.servers.get(number)?, self.state.servers().get(number)?.is_up());
+        let Turned { check, good, why } = turned;
+        let (verb, state) = (if *good { "succeeds" } else { "fails" }, if up { "up" } else { "down" });
+        let of = ServiceView::label(&self.config);
+        let text = format!("{of}: {check} {verb}: {why}; real server {} is {state} as before", config.to);
+        let check = Some(format!("{check} {verb}"));
+        let subject = Subject::server(&self.config, config.to);
+        let told = Told { subject, up, check, why: why.clone(), hook: None, mail: true };
+        let told = (mail && config.mail).then(|| Arc::new(told));
+        Some(Notice { warning: false, text, told })
     }
 
     fn weight_changed(&self, number: usize, from: u16, to: u16) -> Option<Notice> {
@@ -148,7 +184,7 @@ impl Live {
         let hook = hook.1.clone().map(|command| (hook.0, command));
         let verb = if up { "has its quorum" } else { "lost its quorum" };
         let text = format!("{} {verb}: {why}", ServiceView::label(config));
-        let told = Told { subject: Subject::service(config), up, why, hook, mail: config.mail };
+        let told = Told { subject: Subject::service(config), up, check: None, why, hook, mail: config.mail };
         Notice { warning: !up, text, told: Some(Arc::new(told)) }
     }
 

@@ -152,7 +152,11 @@ impl Stage {
     }
 
     fn configure(&self, services: Vec<VirtualServer>) {
-        self.messages.blocking_send(Message::Configure(config(services))).unwrap();
+        self.load(config(services));
+    }
+
+    fn load(&self, config: Box<Config>) {
+        self.messages.blocking_send(Message::Configure(config)).unwrap();
     }
 
     fn report(&self, server: &str, good: bool, why: &str) {
@@ -202,7 +206,8 @@ impl Stage {
             while let Some(event) = self.events.pop() {
                 if let What::Balance(notice) = event.what {
                     let told = notice.told.as_ref().map_or_else(String::new, |told| {
-                        format!(" | {} {}", told.subject, if told.up { "UP" } else { "DOWN" })
+                        let way = if told.check.is_some() { "mail alone: " } else { "" };
+                        format!(" | {way}{} {}", told.subject, if told.up { "UP" } else { "DOWN" })
                     });
                     said.push(format!("{}{told}", notice.text));
                 }
@@ -367,4 +372,54 @@ fn at_the_end_omega_tells_that_all_are_down() {
     for subject in ["RS [10.0.0.2]:tcp:80 [10.0.0.1]:tcp:80 DOWN", "VS [10.0.0.1]:tcp:80 DOWN"] {
         stage.hears(subject);
     }
+}
+
+/// A virtual server whose only server has two checks, and mail.
+fn twice() -> VirtualServer {
+    let mut of = virtual_server("10.0.0.1 80", "10.0.0.1:80", &[A]);
+    of.servers[0].checks.push(tcp_check(B.parse().unwrap()));
+    of.servers[0].mail = true;
+    of
+}
+
+#[test]
+fn a_check_that_turns_beside_another_is_mailed_unless_that_is_not_wanted() {
+    for fewer in [false, true] {
+        let stage = Stage::open();
+        let mut config = config(vec![twice()]);
+        config.lvs.fewer_mails = fewer;
+        stage.load(config);
+        stage.report(A, false, "refused");
+        assert!(stage.hears("is down").ends_with("| RS [10.0.0.2]:tcp:80 [10.0.0.1]:tcp:80 DOWN"));
+        stage.report(B, false, "silence");
+        let line =
+            stage.hears("TCP check of 10.0.0.3:80 fails: silence; real server 10.0.0.2:80 is down as before");
+        assert_eq!(line.contains("| mail alone: RS [10.0.0.2]:tcp:80"), !fewer, "{line}");
+        stage.report(A, true, "connected");
+        stage
+            .hears("TCP check of 10.0.0.2:80 succeeds: connected; real server 10.0.0.2:80 is down as before");
+        stage.report(B, true, "connected");
+        let line = stage.hears("is up");
+        assert!(line.ends_with("| RS [10.0.0.2]:tcp:80 [10.0.0.1]:tcp:80 UP"), "{line}");
+        stage.stop();
+    }
+}
+
+#[test]
+fn servers_that_are_up_when_they_are_set_up_are_told_where_that_is_wanted() {
+    let stage = Stage::open();
+    let load = |servers: &[&str]| {
+        let mut config = config(vec![virtual_server("10.0.0.1 80", "10.0.0.1:80", servers)]);
+        config.lvs.tell_at_start = true;
+        config.lvs.services[0].servers.iter_mut().for_each(|of| of.checks[0].pace.alpha = of.to.port() == 81);
+        stage.load(config);
+    };
+    load(&[A, "10.0.0.4:81"]);
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1");
+    let line = stage.hears("real server 10.0.0.2:80 is up: set up");
+    assert!(line.ends_with("| RS [10.0.0.2]:tcp:80 [10.0.0.1]:tcp:80 UP"), "{line}");
+    load(&[A, "10.0.0.4:81", B]);
+    stage.hears("real server 10.0.0.3:80 is up: set up");
+    let said = stage.said.lock().unwrap().join("\n");
+    assert!(said.matches("10.0.0.2:80 is up").count() == 1 && !said.contains("10.0.0.4"), "{said}");
 }

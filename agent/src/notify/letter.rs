@@ -61,6 +61,18 @@ impl Letter {
         }
     }
 
+    /// Tells of a `check` of a real server that turned, while the server stays what it is.
+    pub(super) fn of_check(node: &str, told: &crate::lvs::Told, check: &str) -> Self {
+        let word = if told.up { Word::Up } else { Word::Down };
+        let change = Change { router: None, word, priority: 0, why: told.why.clone(), hook: None };
+        let letter = Self::balanced(node, &told.subject, &change);
+        Self {
+            subject: one_line(&format!("{} ({check})", letter.subject)),
+            body: format!("{check}; {}", letter.body),
+            ..letter
+        }
+    }
+
     /// Who gets it.
     pub(super) fn recipients<'a>(&'a self, mail: &'a Mail) -> &'a [String] {
         self.only.as_deref().unwrap_or(&mail.to)
@@ -159,6 +171,29 @@ mod tests {
             "[R1] Realserver [10.0.0.2]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN"
         );
         assert_eq!(subject(None), "[R1] Virtualserver [10.0.0.1]:tcp:80 - DOWN");
+    }
+
+    #[test]
+    fn a_check_that_turned_stands_behind_the_state_of_its_server() {
+        let subject = crate::lvs::Subject {
+            service: "[10.0.0.1]:tcp:80".into(),
+            server: Some("[10.0.0.2]:tcp:80".into()),
+        };
+        let check = "HTTP check of 10.0.0.2:80 fails";
+        let told = crate::lvs::Told {
+            subject,
+            up: false,
+            check: Some(check.into()),
+            why: "HTTP 503".into(),
+            hook: None,
+            mail: true,
+        };
+        let letter = Letter::of_check("R1", &told, check);
+        assert_eq!(
+            letter.subject,
+            "[R1] Realserver [10.0.0.2]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN (HTTP check of 10.0.0.2:80 fails)"
+        );
+        assert!(letter.body.starts_with(check) && letter.body.contains("HTTP 503"), "{}", letter.body);
     }
 
     #[test]

@@ -43,6 +43,10 @@ impl Desk {
 
     /// Tells that a virtual or real server came or went.
     pub(super) fn balanced(&mut self, told: &Told) {
+        if let Some(check) = &told.check {
+            self.post.send(Letter::of_check(&self.settings.node, told, check));
+            return;
+        }
         for (fifo, pipe) in self.fifos.iter().zip(&self.settings.fifos) {
             if pipe.balance {
                 fifo.write(format!("{} {}\n", told.subject, if told.up { "UP" } else { "DOWN" }));

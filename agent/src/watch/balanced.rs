@@ -2,6 +2,7 @@
 
 use super::desk::{Observation, Reporter};
 use crate::lvs::{Reading as Quorum, Readings};
+use hacluster_conf::model::lvs::is_called;
 use hacluster_core::track::Reading;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -33,11 +34,7 @@ pub(super) async fn watch(name: String, mut source: Source, to: Reporter) {
 
 /// `10.0.0.1 80`, `10.0.0.1:80`, `group web`, `web`.
 fn find<'a>(readings: &'a Readings, name: &str) -> Option<&'a Quorum> {
-    let spaced = name.rsplit_once(':').map(|(ip, port)| format!("{} {port}", ip.trim_matches(['[', ']'])));
-    let group = format!("group {name}");
-    let is_called =
-        |known: &str| known.eq_ignore_ascii_case(name) || known == group || spaced.as_deref() == Some(known);
-    readings.iter().find(|(known, _)| is_called(known)).map(|(_, quorum)| quorum)
+    readings.iter().find(|(known, _)| is_called(known, name)).map(|(_, quorum)| quorum)
 }
 
 #[cfg(test)]

@@ -47,8 +47,18 @@ fn outline(service: &VirtualServer) -> String {
 }
 
 fn process(old: &Lvs, new: &Lvs) -> Vec<FieldChange> {
-    let Lvs { services: _, sync, timeouts, flush, flush_on_stop, fifo, client, authorities, fewer_mails } =
-        old;
+    let Lvs {
+        services: _,
+        sync,
+        timeouts,
+        flush,
+        flush_on_stop,
+        fifo,
+        client,
+        authorities,
+        fewer_mails,
+        tell_at_start,
+    } = old;
     let mut fields = Fields::default();
     fields.compare("sync_daemon", Effect::Live, (sync, &new.sync), |sync| {
         let follows = |router: &String| format!(" with {router}");
@@ -78,6 +88,7 @@ fn process(old: &Lvs, new: &Lvs) -> Vec<FieldChange> {
         or(file.as_ref().map(|file| file.display()).as_ref(), "none")
     });
     fields.live("fewer_mails", fewer_mails, &new.fewer_mails);
+    fields.live("tell_at_start", tell_at_start, &new.tell_at_start);
     fields.0
 }
 

@@ -12,6 +12,7 @@ use crate::model::track::TrackerKind;
 use crate::notation::is_interface_name;
 use crate::notation::lvs::{ANY_STATUS, DNS_RECORDS, GOOD_STATUS, digest, hex, is_domain, statuses};
 use crate::notation::pace::{MAX_SECS, Pace, usual_port};
+use crate::notation::pattern::only_pcre;
 use hacluster_core::time::Duration;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -190,7 +191,9 @@ fn pattern(table: &mut Table<'_>) -> Option<Pattern> {
     let within = (byte("from_byte").unwrap_or(0), byte("to_byte"));
     let pattern = Pattern { regex: regex?, forbidden, within, caseless, multiline, dot_all };
     if let Err(why) = pattern.compile() {
-        table.report(Severity::Error, "bad-pattern", "regex", format!("`regex` is no pattern: {why}"), "");
+        let mend = only_pcre(&pattern.regex).map(|(what, mend)| format!("only PCRE has {what}: {mend}"));
+        let message = format!("`regex` is no pattern: {why}");
+        table.report(Severity::Error, "bad-pattern", "regex", message, &mend.unwrap_or_default());
     }
     Some(pattern)
 }

@@ -40,8 +40,12 @@ pub struct Lvs {
     /// Authorities, PEM, that servers of `SSL_GET` are checked against, in `agent.toml` only; `None` looks
     /// at no certificate, as keepalived.
     pub authorities: Option<PathBuf>,
-    /// Mail only when a real server is added or removed (`no_checker_emails`: not for single checks).
+    /// Mail only when a real server comes or goes, not when one of its several checks turns
+    /// (`no_checker_emails`).
     pub fewer_mails: bool,
+    /// Servers that are up when they are set up are told to `notify_up` and to fifos, as if they had come
+    /// then (`rs_init_notifies`).
+    pub tell_at_start: bool,
 }
 
 /// Connection timeouts of the kernel, whole seconds above zero.
@@ -264,6 +268,19 @@ pub enum TunnelChecksum {
     Full,
     /// Remote checksum offload (`remcsum`), GUE only.
     Remote,
+}
+
+/// Whether the virtual server of this name is meant by `typed`: `10.0.0.1 80`, `10.0.0.1:80`, `group web`,
+/// `web`.
+pub fn is_called(name: &str, typed: &str) -> bool {
+    let is = |typed: &str| name.eq_ignore_ascii_case(typed);
+    let spaced = || {
+        let (ip, port) = typed.rsplit_once(':')?;
+        Some(format!("{} {port}", ip.trim_matches(['[', ']'])))
+    };
+    is(typed)
+        || name.strip_prefix("group ").is_some_and(|group| group.eq_ignore_ascii_case(typed))
+        || spaced().is_some_and(|typed| is(&typed))
 }
 
 /// Address and port as they are written: `10.0.0.2 80`, or the address alone without a port.

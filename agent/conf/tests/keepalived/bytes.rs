@@ -1,7 +1,8 @@
 //! Any bytes: no panic, no endless work, and spans that fit the text.
 
-use crate::load_text;
+use crate::{load_text, root};
 use hacluster_conf::Loaded;
+use hacluster_conf::model::lvs::VirtualServer;
 use proptest::prelude::*;
 
 /// A long file with most of the language in it.
@@ -67,6 +68,103 @@ fn piece() -> impl Strategy<Value = String> {
         "brd + ",
     ];
     prop_oneof![4 => prop::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => ".{0,8}"]
+}
+
+/// Words of virtual servers, from the specification, with values that fit and values that do not.
+fn balancing() -> impl Strategy<Value = String> {
+    let table = std::fs::read_to_string(root("tests/spec/keywords.tsv")).unwrap();
+    let is_ours = |block: &str| {
+        matches!(block, "virtual_server" | "real_server" | "url")
+            || block.ends_with("_CHECK")
+            || block.ends_with("_GET")
+    };
+    let rows = table.lines().filter_map(|row| row.split_once('\t').filter(|(block, _)| is_ours(block)));
+    let mut words: Vec<String> =
+        rows.filter_map(|(_, rest)| Some(rest.split_once('\t')?.0.to_owned())).collect();
+    words.sort();
+    words.dedup();
+    assert!(words.len() > 80, "{words:?}");
+    let values = [
+        "",
+        " {\n",
+        "\n",
+        "\n}\n",
+        " 10.0.0.1 80 {\n",
+        " 10.0.0.2 80{\n",
+        " fwmark 3 {\n",
+        " group g {\n",
+        " 2001:db8::1 80\n",
+        " 10.0.0.0-255 80\n",
+        " 10.0.0.0/8 80\n",
+        " 0\n",
+        " -1\n",
+        " 65536\n",
+        " 4294967296\n",
+        " 1e9\n",
+        " 0.5\n",
+        " rr\n",
+        " DR\n",
+        " TUN type gue port 1 remcsum\n",
+        " UDP\n",
+        " \"\"\n",
+        " \"((((\"\n",
+        " \"(?<!a)b\"\n",
+        " 200-100 99\n",
+        " 0x0g\n",
+        " a..b\n",
+        " /bin/x $A ${B}\n",
+        " off\n",
+        " eth0\n",
+        " \u{201c}x\u{201d}\n",
+        "# }\n",
+        " 255.0.255.0\n",
+    ];
+    let pair = (prop::sample::select(words), prop::sample::select(values.to_vec()));
+    let opening = [
+        "virtual_server 10.0.0.1 80 {\n",
+        "virtual_server fwmark 7 {\n",
+        "virtual_server group g {\n",
+        "virtual_server_group g {\n",
+        "real_server 10.0.0.2 80 {\n",
+        "}\n",
+        "10.0.0.1-9 80\n",
+        "fwmark 9\n",
+        "url {\n",
+    ];
+    prop_oneof![
+        5 => pair.prop_map(|(word, value)| format!("{word}{value}")),
+        3 => prop::sample::select(opening.to_vec()).prop_map(str::to_owned),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is wrong of virtual servers stands somewhere, and the reader is told where.
+    #[test]
+    fn words_of_virtual_servers_in_any_order(pieces in prop::collection::vec(balancing(), 0..60)) {
+        let loaded = load_text(format!("virtual_server 10.0.0.9 80 {{\n{}", pieces.concat()));
+        sound(&loaded);
+        for found in &loaded.diagnostics {
+            let whole = ["nothing-runs", "no-virtual-router", "too-many-findings"].contains(&found.code);
+            prop_assert!(whole || found.span.is_some(), "{found:?}");
+        }
+        // What is left can be put in place: no service without something to match, none twice.
+        let lvs = &loaded.config.lvs;
+        let mut frontends: Vec<_> = lvs.services.iter().flat_map(|of| of.frontends.iter().copied()).collect();
+        let count = frontends.len();
+        frontends.sort();
+        frontends.dedup();
+        prop_assert!(frontends.len() == count && lvs.services.iter().all(|of| !of.frontends.is_empty()));
+        let weighty = |of: &VirtualServer| of.quorum > 0 && of.hysteresis < of.quorum;
+        prop_assert!(lvs.services.iter().all(weighty), "{:?}", lvs.services);
+    }
+
+    #[test]
+    fn any_bytes_within_a_virtual_server(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let head = &b"virtual_server 10.0.0.1 80 {\nreal_server 10.0.0.2 80 {\nHTTP_GET {\n"[..];
+        sound(&load_text([head, &bytes].concat()));
+    }
 }
 
 proptest! {

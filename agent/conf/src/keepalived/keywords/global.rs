@@ -61,7 +61,7 @@ const IPVS: &[Keyword] = &[
     now("lvs_flush", Flag),
     now("lvs_flush_on_stop", Maybe),
     old("lvs_flush_onstop", Maybe, "the old spelling of `lvs_flush_on_stop`"),
-    later(Topic::Initial, "rs_init_notifies", Flag),
+    now("rs_init_notifies", Flag),
     now("lvs_notify_fifo", Words),
     now("lvs_notify_fifo_script", Words),
 ];

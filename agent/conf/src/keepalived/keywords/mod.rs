@@ -98,7 +98,7 @@ pub(super) enum Topic {
     Script,
     Track,
     Ipvs,
-    Initial,
+    Balancing,
     Bfd,
     Namespace,
     Version3,
@@ -119,9 +119,16 @@ impl Topic {
         match self {
             Self::Script => "no script is run: a failing check changes neither priority nor state",
             Self::Track => "what is tracked changes neither priority nor state",
-            Self::Ipvs => "services are set up one by one, without marks of the packet filter",
-            Self::Initial => "a server's script runs when its state changes, not at start",
+            Self::Ipvs => {
+                "each address of a group is a service of its own in the kernel: the same servers answer, but a \
+                 client is kept at one of them (persistence) for each address by itself; for one service over \
+                 all addresses mark their packets in your own nftables rules and write `virtual_server fwmark`"
+            }
             Self::Bfd => "no BFD session is run",
+            Self::Balancing => {
+                "no BFD session is run: the other checks of this server decide; write `PING_CHECK` or \
+                 `TCP_CHECK` with a short `delay_loop`, or let `MISC_CHECK` ask your BFD daemon"
+            }
             Self::Namespace => "the agent stays in the network namespace it is started in",
             Self::Version3 => "virtual routers of version 2 are not concerned",
             Self::Unicast => "only multicast adverts are sent and accepted",
@@ -183,6 +190,7 @@ pub(super) const ALL: &[&Block] = &[
     &server::VIRTUAL_SERVER,
     &server::REAL_SERVER,
     &server::HTTP_GET,
+    &server::SSL_GET,
     &server::URL,
     &server::TCP_CHECK,
     &server::SMTP_CHECK,

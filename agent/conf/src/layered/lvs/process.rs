@@ -10,7 +10,7 @@ use crate::notation::is_interface_name;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-const LVS_KEYS: [&str; 12] = [
+const LVS_KEYS: [&str; 13] = [
     "flush",
     "flush_on_stop",
     "timeout_tcp",
@@ -23,6 +23,7 @@ const LVS_KEYS: [&str; 12] = [
     "key",
     "authorities",
     "fewer_mails",
+    "tell_at_start",
 ];
 const SYNC_KEYS: [&str; 7] = ["interface", "router", "id", "max_len", "port", "ttl", "group"];
 /// Longest connection timeout, in seconds: the kernel counts its ticks in 31 bits.
@@ -32,6 +33,7 @@ const TIMEOUT_MAX_SECS: u64 = i32::MAX as u64 / 1000;
 pub(super) fn read(mut table: Table<'_>, lvs: &mut Lvs, config: &Config, folder: &Path) {
     table.set_bool("flush", &mut lvs.flush);
     table.set_bool("fewer_mails", &mut lvs.fewer_mails);
+    table.set_bool("tell_at_start", &mut lvs.tell_at_start);
     let ways = [("ours", FlushOnStop::Ours), ("all", FlushOnStop::All), ("services", FlushOnStop::Services)];
     lvs.flush_on_stop = table.choice("flush_on_stop", &ways).unwrap_or(lvs.flush_on_stop);
     for (key, timeout) in [

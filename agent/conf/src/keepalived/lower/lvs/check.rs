@@ -92,11 +92,13 @@ impl Way {
         server: SocketAddr,
         findings: &Findings,
     ) -> Option<CheckRoute> {
-        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        if matches!(kind, CheckKind::Misc { .. } | CheckKind::File { .. }) {
+            let to = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+            return Some(CheckRoute { to, from: None, interface: None, fwmark: 0 });
+        }
         let ip = self.ip.unwrap_or(server.ip());
         let port = self.port.or(Some(server.port()).filter(|port| *port > 0)).or(usual_port(kind));
         let to = match (kind, port) {
-            (CheckKind::Misc { .. } | CheckKind::File { .. }, _) => nowhere,
             (CheckKind::Ping, _) => SocketAddr::new(ip, 0),
             (_, Some(port)) => SocketAddr::new(ip, port),
             (_, None) => {
@@ -108,13 +110,14 @@ impl Way {
         let any =
             if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
         let mut from = self.from;
-        if to != nowhere && from.is_some_and(|from| from.is_ipv4() != ip.is_ipv4()) {
+        if from.is_some_and(|from| from.is_ipv4() != ip.is_ipv4()) {
             let message = format!("a connection to {ip} cannot come from the `bindto` of the other family");
             error(findings, "mixed-families", &message, &block.words[0], "`bindto` is ignored");
             from = None;
         }
-        let bound = (from.is_some() || self.from_port.is_some()) && to != nowhere;
-        let from = bound.then(|| SocketAddr::new(from.unwrap_or(any), self.from_port.unwrap_or(0)));
+        let from_port = self.from_port.filter(|_| !matches!(kind, CheckKind::Ping));
+        let bound = from.is_some() || from_port.is_some();
+        let from = bound.then(|| SocketAddr::new(from.unwrap_or(any), from_port.unwrap_or(0)));
         Some(CheckRoute { to, from, interface: self.interface.clone(), fwmark: self.fwmark })
     }
 }

@@ -7,6 +7,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::findings::{Findings, show};
 use crate::model::lvs::{HttpCheck, HttpVersion, Pattern, Url};
 use crate::notation::lvs::{ANY_STATUS, GOOD_STATUS, digest, statuses};
+use crate::notation::pattern::only_pcre;
 
 /// Options of a pattern that change nothing about whether it matches, or are always so here.
 const HARMLESS: [&str; 14] = [
@@ -205,14 +206,13 @@ impl<'a> Draft<'a> {
             Ok(_) => Some(pattern),
             Err(why) => {
                 let message = format!("`{}` is no pattern: {why}", show(&word.text));
-                let of_pcre = why.contains("look-around") || why.contains("backreference");
-                let label = match of_pcre {
-                    true => {
-                        "PCRE alone has these: write two urls, or `regex_no_match`; the body is not searched"
+                let label = match only_pcre(&word.text) {
+                    Some((what, mend)) => {
+                        format!("only PCRE has {what}: {mend}; the body is not searched")
                     }
-                    false => "the body is not searched",
+                    None => "the body is not searched".to_owned(),
                 };
-                error(findings, "bad-pattern", &message, word, label);
+                error(findings, "bad-pattern", &message, word, &label);
                 None
             }
         }

@@ -63,6 +63,7 @@ impl Process {
             }
             "smtp_alert_checker" => self.alert = switch(findings, line).or(self.alert),
             "no_checker_emails" => self.lvs.fewer_mails = true,
+            "rs_init_notifies" => self.lvs.tell_at_start = true,
             _ => {}
         }
     }
