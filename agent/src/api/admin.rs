@@ -136,7 +136,7 @@ fn limit(hold_for: Option<prost_types::Duration>) -> Result<Option<Duration>, St
     let Some(limit) = hold_for else { return Ok(None) };
     match Duration::try_from(limit) {
         Ok(limit) if !limit.is_zero() => Ok(Some(limit)),
-        _ => Err(Status::invalid_argument("a time limit must be longer than nothing: --hold-for 30m")),
+        _ => Err(Status::invalid_argument("a time limit must be longer than nothing: --for 30m")),
     }
 }
 

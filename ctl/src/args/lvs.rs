@@ -1,10 +1,9 @@
 //! `haclusterctl lvs`.
 
 use super::Format;
-use super::moves::{Consent, Manner, parse_held};
+use super::moves::{Consent, Limit, Manner};
 use clap::{Args as Arguments, Subcommand};
 use std::net::IpAddr;
-use std::time::Duration;
 
 #[derive(Debug, Arguments)]
 #[command(
@@ -39,12 +38,9 @@ pub(crate) enum LvsVerb {
     Realserver(RealserverArgs),
 }
 
-/// Which real server, of which virtual server, on which nodes.
+/// Of which virtual server, on which nodes.
 #[derive(Clone, Debug, Arguments)]
-pub(crate) struct Which {
-    /// Real server: its address, with or without port
-    #[arg(value_name = "SERVER")]
-    pub(crate) server: String,
+pub(crate) struct Where {
     /// Only of this virtual server [default: of all that have it]
     #[arg(long, value_name = "SERVICE")]
     pub(crate) service: Option<String>,
@@ -60,11 +56,13 @@ pub(crate) struct Which {
     It asks only where a virtual server would lose its quorum.\n\
     Exit status: 0 done on every node, 1 a node refused, 2 a node cannot be reached, 3 wrong usage.")]
 pub(crate) struct ServerArgs {
+    /// Real server: its address, with or without port
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: String,
     #[command(flatten)]
-    pub(crate) which: Which,
-    /// At most this long: 90s, 30m, 2h, 1d [default: until enable]
-    #[arg(long = "for", visible_alias = "hold-for", value_name = "TIME", value_parser = parse_held)]
-    pub(crate) limit: Option<Duration>,
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) limit: Limit,
     #[command(flatten)]
     pub(crate) manner: Manner,
     #[command(flatten)]
@@ -77,8 +75,11 @@ pub(crate) struct ServerArgs {
     haclusterctl lvs enable 10.0.0.2:80 --service web\n\n\
     Exit status: 0 done on every node, 1 a node refused, 2 a node cannot be reached, 3 wrong usage.")]
 pub(crate) struct EnableArgs {
+    /// Real server: its address, with or without port
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: String,
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) place: Where,
     #[command(flatten)]
     pub(crate) manner: Manner,
 }
@@ -96,15 +97,10 @@ pub(crate) struct WeightArgs {
     /// 0 to 65535; 0 drains it
     #[arg(value_name = "WEIGHT")]
     pub(crate) weight: u16,
-    /// Only of this virtual server [default: of all that have it]
-    #[arg(long, value_name = "SERVICE")]
-    pub(crate) service: Option<String>,
-    /// Only on this node; may be repeated [default: all]
-    #[arg(long = "node", value_name = "NODE")]
-    pub(crate) nodes: Vec<String>,
-    /// At most this long: 90s, 30m, 2h, 1d [default: until enable]
-    #[arg(long = "for", visible_alias = "hold-for", value_name = "TIME", value_parser = parse_held)]
-    pub(crate) limit: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) limit: Limit,
     #[command(flatten)]
     pub(crate) manner: Manner,
     #[command(flatten)]

@@ -31,10 +31,18 @@ pub(crate) struct Consent {
     pub(crate) yes: bool,
 }
 
+/// What verbs take whose order may end by itself.
+#[derive(Clone, Copy, Debug, Arguments)]
+pub(crate) struct Limit {
+    /// It holds at most this long: 90s, 30m, 2h, 1d [default: until it is taken back]
+    #[arg(long = "for", visible_alias = "hold-for", value_name = "TIME", value_parser = parse_held)]
+    pub(crate) hold_for: Option<Duration>,
+}
+
 #[derive(Debug, Arguments)]
 #[command(after_help = "Examples:\n  \
     haclusterctl failover vi_1\n  \
-    haclusterctl failover vi_1 --to node2 --hold-for 2h --reason 'disk of node1' --yes\n\n\
+    haclusterctl failover vi_1 --to node2 --for 2h --reason 'disk of node1' --yes\n\n\
     Exit status: 0 moved, 1 not moved, 2 a node that is needed cannot be reached, 3 wrong usage.")]
 pub(crate) struct FailoverArgs {
     /// Virtual router, regardless of case
@@ -43,9 +51,8 @@ pub(crate) struct FailoverArgs {
     /// Node that shall rule, or address of one without an agent [default: the best]
     #[arg(long, value_name = "NODE|ADDRESS")]
     pub(crate) to: Option<String>,
-    /// The former master holds back at most this long: 90s, 30m, 2h, 1d [default: no limit]
-    #[arg(long, value_name = "TIME", value_parser = parse_held)]
-    pub(crate) hold_for: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) limit: Limit,
     #[command(flatten)]
     pub(crate) manner: Manner,
     #[command(flatten)]
@@ -70,14 +77,13 @@ pub(crate) struct FailbackArgs {
 #[derive(Debug, Arguments)]
 #[command(after_help = "Examples:\n  \
     haclusterctl drain node1\n  \
-    haclusterctl drain node1 --hold-for 2h --reason 'new kernel' --yes\n\n\
+    haclusterctl drain node1 --for 2h --reason 'new kernel' --yes\n\n\
     Exit status: 0 drained, 1 something could not be moved, 2 the node cannot be reached, 3 wrong usage.")]
 pub(crate) struct DrainArgs {
     /// Node that shall have no duties
     pub(crate) node: String,
-    /// At most this long: 90s, 30m, 2h, 1d [default: until undrain]
-    #[arg(long, value_name = "TIME", value_parser = parse_held)]
-    pub(crate) hold_for: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) limit: Limit,
     #[command(flatten)]
     pub(crate) manner: Manner,
     #[command(flatten)]
@@ -99,15 +105,14 @@ pub(crate) struct UndrainArgs {
 #[derive(Debug, Arguments)]
 #[command(after_help = "Examples:\n  \
     haclusterctl pause\n  \
-    haclusterctl pause node1 node2 --hold-for 30m --reason 'switch update'\n\n\
+    haclusterctl pause node1 node2 --for 30m --reason 'switch update'\n\n\
     Exit status: 0 every node did it, 1 a node refused, 2 a node cannot be reached, 3 wrong usage.")]
 pub(crate) struct PauseArgs {
     /// Nodes [default: all]
     #[arg(value_name = "NODE")]
     pub(crate) nodes: Vec<String>,
-    /// At most this long: 90s, 30m, 2h, 1d [default: until resume]
-    #[arg(long, value_name = "TIME", value_parser = parse_held)]
-    pub(crate) hold_for: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) limit: Limit,
     #[command(flatten)]
     pub(crate) manner: Manner,
 }

@@ -18,7 +18,7 @@ pub(super) async fn drain(place: &Place, args: &DrainArgs) -> anyhow::Result<Out
     confirm::possible(yes, manner.dry_run)?;
     let member = one(place, &args.node).await?;
     let trial = ask(&member, place, args, true).await.with_context(|| member.name.clone())?;
-    let shown = confirm::before_drain(&trial, args.hold_for);
+    let shown = confirm::before_drain(&trial, args.limit.hold_for);
     match manner.output.is_for_people() {
         true => say(&shown)?,
         false if !yes && !manner.dry_run => eprint!("{shown}"),
@@ -48,7 +48,8 @@ pub(super) async fn drain(place: &Place, args: &DrainArgs) -> anyhow::Result<Out
 }
 
 async fn ask(member: &Member, place: &Place, args: &DrainArgs, dry_run: bool) -> Result<Drained, NodeError> {
-    let request = v1::DrainRequest { reason: reason(&args.manner), dry_run, hold_for: limit(args.hold_for) };
+    let request =
+        v1::DrainRequest { reason: reason(&args.manner), dry_run, hold_for: limit(args.limit.hold_for) };
     let story = Story::begin();
     let request = story.request(request);
     let drain = |node: NodeClient| async move { Ok(node.admin().drain(request).await?.into_inner()) };

@@ -51,7 +51,7 @@ pub(super) async fn over(place: &Place, args: &FailoverArgs) -> anyhow::Result<O
     let errand = Errand {
         router: &args.router,
         to: args.to.as_deref(),
-        direction: Direction::Over { hold_for: args.hold_for },
+        direction: Direction::Over { hold_for: args.limit.hold_for },
         manner: &args.manner,
         yes: args.consent.yes,
         story: Story::begin(),

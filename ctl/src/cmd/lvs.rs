@@ -5,7 +5,7 @@ mod realserver;
 use super::admin::{chosen, deadline, finish, limit, reason, tell_all};
 use super::{gather, wait};
 use crate::Outcome;
-use crate::args::lvs::{LvsArgs, LvsVerb, Which};
+use crate::args::lvs::{EnableArgs, LvsArgs, LvsVerb, ServerArgs, WeightArgs, Where};
 use crate::args::moves::Manner;
 use crate::args::{Format, Place};
 use crate::client::NodeClient;
@@ -24,18 +24,16 @@ use std::time::Duration;
 pub(super) fn run(place: &Place, args: LvsArgs) -> anyhow::Result<Outcome> {
     match args.verb {
         None => wait(list(place, &args.services, args.output)),
-        Some(LvsVerb::Drain(args)) => {
-            let wish = Wish { weight: Some(0), limit: args.limit, yes: args.consent.yes };
-            wait(order(place, &args.which, wish, &args.manner))
+        Some(LvsVerb::Drain(ServerArgs { server, place: at, limit, manner, consent })) => {
+            let wish = Wish { server, at, weight: Some(0), limit: limit.hold_for, yes: consent.yes };
+            wait(order(place, wish, &manner))
         }
-        Some(LvsVerb::Enable(args)) => {
-            let wish = Wish { weight: None, limit: None, yes: true };
-            wait(order(place, &args.which, wish, &args.manner))
+        Some(LvsVerb::Enable(EnableArgs { server, place: at, manner })) => {
+            wait(order(place, Wish { server, at, weight: None, limit: None, yes: true }, &manner))
         }
-        Some(LvsVerb::Weight(args)) => {
-            let which = Which { server: args.server, service: args.service, nodes: args.nodes };
-            let wish = Wish { weight: Some(args.weight), limit: args.limit, yes: args.consent.yes };
-            wait(order(place, &which, wish, &args.manner))
+        Some(LvsVerb::Weight(WeightArgs { server, weight, place: at, limit, manner, consent })) => {
+            let wish = Wish { server, at, weight: Some(weight), limit: limit.hold_for, yes: consent.yes };
+            wait(order(place, wish, &manner))
         }
         Some(LvsVerb::Realserver(args)) => realserver::run(&args),
     }
@@ -102,17 +100,19 @@ impl From<v1::SetServerResponse> for Ordered {
 
 /// What is to become of a real server.
 struct Wish {
+    server: String,
+    at: Where,
     weight: Option<u16>,
     limit: Option<Duration>,
     yes: bool,
 }
 
-async fn order(place: &Place, which: &Which, wish: Wish, manner: &Manner) -> anyhow::Result<Outcome> {
-    let cluster = chosen(Cluster::of(place)?, &which.nodes, place.timeout).await?;
+async fn order(place: &Place, wish: Wish, manner: &Manner) -> anyhow::Result<Outcome> {
+    let cluster = chosen(Cluster::of(place)?, &wish.at.nodes, place.timeout).await?;
     let ask = |dry_run: bool| {
         let request = v1::SetServerRequest {
-            server: which.server.clone(),
-            service: which.service.clone().unwrap_or_default(),
+            server: wish.server.clone(),
+            service: wish.at.service.clone().unwrap_or_default(),
             weight: wish.weight.map(u32::from),
             reason: reason(manner),
             dry_run,

@@ -12,7 +12,8 @@ use hacluster_proto::v1;
 pub(super) async fn pause(place: &Place, args: &PauseArgs) -> anyhow::Result<Outcome> {
     let cluster = chosen(Cluster::of(place)?, &args.nodes, place.timeout).await?;
     let dry_run = args.manner.dry_run;
-    let request = v1::PauseRequest { reason: reason(&args.manner), dry_run, hold_for: limit(args.hold_for) };
+    let request =
+        v1::PauseRequest { reason: reason(&args.manner), dry_run, hold_for: limit(args.limit.hold_for) };
     let nodes = tell_all(&cluster, deadline(place.timeout, dry_run), move |node| {
         let request = request.clone();
         async move { Ok(node.admin().pause(request).await?.into_inner()) }
