@@ -8,7 +8,7 @@ use crate::story::Trail;
 use hacluster_core::machine::{Fault, Note, Reason, StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::Discard;
-use hacluster_core::time::Instant;
+use hacluster_core::time::{Duration, Instant};
 use hacluster_core::track::Reading;
 use hacluster_core::vrid::Vrid;
 use hacluster_net::{NetError, clock};
@@ -118,8 +118,10 @@ pub enum What {
         /// Which tracker, or which other member of the sync group, failed, and how.
         detail: Option<Arc<str>>,
         /// When that began which led to it, where that is known: the last word of a master that fell
-        /// silent, the command that was carried out.
+        /// silent or that of one who left, the command that was carried out.
         began: Option<Instant>,
+        /// How long the advert that led to it waited between the kernel and us, where that is known.
+        waited: Option<Duration>,
     },
     /// The state of a sync group changed.
     Group {
@@ -346,7 +348,7 @@ impl What {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Transition { transition: Transition { from, to, reason }, priority, detail, began: _ } => {
+            Self::Transition { transition: Transition { from, to, reason }, priority, detail, .. } => {
                 write!(f, "{from} -> {to}, priority {priority}: {}", explain(reason, detail.as_deref()))
             }
             Self::Group { name, from, to, priority: _, reason } => {

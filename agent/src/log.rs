@@ -1,10 +1,21 @@
-//! Log lines: every event becomes one, with its reason.
+//! Log lines: every event becomes one, with its reason and the story it belongs to.
+
+mod journal;
 
 use crate::args::Format;
-use crate::event::{Event, Level};
+use crate::event::{Event, Level, What, explain};
+use crate::story::Trail;
+use crate::telemetry::words::{reason_kind, state};
+use journal::Journal;
 use std::io::IsTerminal;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Whoever reads the lines takes fields that the text says, too.
+static DETAILED: AtomicBool = AtomicBool::new(false);
 
 /// What syslog sorts lines by.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +43,16 @@ impl FromStr for Facility {
     }
 }
 
-/// Sets up logging to stderr, or to syslog under a facility; `RUST_LOG` narrows or widens it.
+/// Sets up logging to stderr, or to syslog under a facility; `RUST_LOG` narrows or widens it. Text for a
+/// stderr that is the journal's goes there with its fields.
 pub fn init(format: Format, syslog: Option<Facility>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let journal = if syslog.is_none() && format == Format::Text { Journal::of_stderr() } else { None };
+    DETAILED.store(journal.is_some() || format == Format::Json, Relaxed);
+    if let Some(journal) = journal {
+        let _ = tracing_subscriber::registry().with(filter).with(journal).try_init();
+        return;
+    }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     // There is one connection to syslog in a process; without it stderr has to do.
     let syslog = syslog.and_then(|Facility(facility)| {
@@ -56,29 +74,78 @@ pub fn init(format: Format, syslog: Option<Facility>) {
     };
 }
 
+/// What the text of a line says, as fields.
+#[derive(Default)]
+struct Details<'a> {
+    from: Option<&'static str>,
+    to: Option<&'static str>,
+    reason: Option<String>,
+    reason_kind: Option<String>,
+    priority: Option<u8>,
+    group: Option<&'a str>,
+    tracker: Option<&'a str>,
+    span_id: Option<String>,
+}
+
+impl<'a> Details<'a> {
+    fn of(event: &'a Event) -> Self {
+        let span_id = event.trail.map(Trail::span_id);
+        match &event.what {
+            What::Transition { transition, priority, detail, .. } => Self {
+                from: Some(state(transition.from)),
+                to: Some(state(transition.to)),
+                reason: Some(explain(&transition.reason, detail.as_deref())),
+                reason_kind: Some(reason_kind(&transition.reason)),
+                priority: Some(priority.get()),
+                span_id,
+                ..Self::default()
+            },
+            What::Group { name, from, to, reason, .. } => Self {
+                from: Some(state(*from)),
+                to: Some(state(*to)),
+                reason: Some(reason.to_string()),
+                group: Some(name),
+                span_id,
+                ..Self::default()
+            },
+            What::Tracker { name, why, .. } => {
+                Self { tracker: Some(name), reason: Some(why.to_string()), span_id, ..Self::default() }
+            }
+            _ => Self { span_id, ..Self::default() },
+        }
+    }
+}
+
+macro_rules! line {
+    ($level:ident, $event:expr, $details:expr) => {{
+        let (event, details): (&Event, Details<'_>) = ($event, $details);
+        let router = event.router.as_deref();
+        tracing::$level!(
+            router = router.map(|router| router.name.as_str()),
+            vrid = router.map(|router| router.vrid.get()),
+            interface = router.map(|router| router.interface.as_str()),
+            from = details.from,
+            to = details.to,
+            reason = details.reason,
+            reason_kind = details.reason_kind,
+            priority = details.priority,
+            group = details.group,
+            tracker = details.tracker,
+            span_id = details.span_id,
+            trace_id = event.trail.map(|trail| tracing::field::display(trail.trace_id())),
+            "{}",
+            event.what
+        );
+    }};
+}
+
 /// Writes the line of `event`, if it makes one.
 pub(crate) fn write(event: &Event) {
-    let what = &event.what;
-    match (&event.router, what.level()) {
-        (Some(router), Level::Warning) => {
-            tracing::warn!(
-                router = router.name,
-                vrid = router.vrid.get(),
-                interface = router.interface,
-                "{what}"
-            );
-        }
-        (Some(router), Level::Info) => {
-            tracing::info!(
-                router = router.name,
-                vrid = router.vrid.get(),
-                interface = router.interface,
-                "{what}"
-            );
-        }
-        (None, Level::Warning) => tracing::warn!("{what}"),
-        (None, Level::Info) => tracing::info!("{what}"),
-        (_, Level::Silent) => {}
+    let details = if DETAILED.load(Relaxed) { Details::of(event) } else { Details::default() };
+    match event.what.level() {
+        Level::Warning => line!(warn, event, details),
+        Level::Info => line!(info, event, details),
+        Level::Silent => {}
     }
 }
 

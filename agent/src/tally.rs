@@ -22,9 +22,11 @@ pub struct Tally {
     pub discarded: [Count; DiscardKind::COUNT],
     /// Timers by how late they were served.
     pub lateness: Lateness,
+    /// Adverts that were believed, by how long they waited to be read; where the kernel says so.
+    pub waited: Lateness,
 }
 
-/// Timers that were served, by how late: one number for each of [`BOUNDS`](Self::BOUNDS), one for more.
+/// Things that were served, by how late: one number for each of [`BOUNDS`](Self::BOUNDS), one for more.
 #[derive(Debug, Default)]
 pub struct Lateness([Count; Self::BOUNDS.len() + 1]);
 
@@ -32,7 +34,7 @@ impl Lateness {
     /// Upper ends, included, in microseconds.
     pub const BOUNDS: [u64; 10] = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000, 1_000_000];
 
-    /// One more timer, served so late.
+    /// One more, served so late.
     pub fn add(&self, late: Duration) {
         let at = Self::BOUNDS.iter().position(|bound| late.as_micros() <= *bound);
         self.0[at.unwrap_or(Self::BOUNDS.len())].add_one();

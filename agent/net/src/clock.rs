@@ -14,6 +14,11 @@ pub fn now() -> Instant {
     Instant::from_micros(u64::try_from(since_boot.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// The wall clock since 1970, of which the kernel's packet times are.
+pub(crate) fn wall() -> Duration {
+    clock_gettime(ClockId::CLOCK_REALTIME).map(Duration::from).unwrap_or_default()
+}
+
 /// Sleeps until `deadline`; a signal may end it early.
 pub fn sleep_until(deadline: Instant) {
     let deadline = TimeSpec::from(Duration::from_micros(deadline.as_micros()));

@@ -62,7 +62,13 @@ pub(crate) fn event(router: &Arc<Identity>, secs: u64, what: impl Into<What>) ->
 
 fn transition(from: StateKind, to: StateKind) -> What {
     let transition = Transition { from, to, reason: Reason::Started };
-    What::Transition { transition, priority: Priority::configured(100).unwrap(), detail: None, began: None }
+    What::Transition {
+        transition,
+        priority: Priority::configured(100).unwrap(),
+        detail: None,
+        began: None,
+        waited: None,
+    }
 }
 
 fn fold_all(chronicle: &mut Chronicle, events: Vec<Event>) -> Vec<Option<Change>> {

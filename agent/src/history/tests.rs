@@ -38,7 +38,13 @@ impl Desk {
 fn takeover(cause: TakeoverCause, trail: Trail) -> Event {
     let reason = Reason::TookOver(cause);
     let transition = Transition { from: StateKind::Backup, to: StateKind::Master, reason };
-    let what = What::Transition { transition, priority: Priority::DEFAULT, detail: None, began: Some(at(7)) };
+    let what = What::Transition {
+        transition,
+        priority: Priority::DEFAULT,
+        detail: None,
+        began: Some(at(7)),
+        waited: None,
+    };
     Event { at: at(10), router: Some(identity("VI_1", 51)), what, trail: Some(trail) }
 }
 
@@ -148,7 +154,13 @@ fn what_is_no_change_of_state_is_not_kept() {
     history.take(&Event::now(None, What::Reload("x".into())), moment(13));
     let fault =
         Transition { from: StateKind::Master, to: StateKind::Fault, reason: Reason::Fault(Fault::Link) };
-    let what = What::Transition { transition: fault, priority: Priority::DEFAULT, detail: None, began: None };
+    let what = What::Transition {
+        transition: fault,
+        priority: Priority::DEFAULT,
+        detail: None,
+        began: None,
+        waited: None,
+    };
     history.take(&Event::now(Some(identity("VI_2", 52)), what), moment(13));
     assert_eq!(history.list().len(), 2);
     assert!(history.list()[1].transition.as_ref().unwrap().reason.as_ref().unwrap().text.contains("link"));

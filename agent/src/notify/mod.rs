@@ -92,7 +92,7 @@ fn message(event: &Event) -> Option<Message> {
     }
     let router = event.router.clone()?;
     match &event.what {
-        What::Transition { transition, priority, detail, began: _ } => Some(Message::Entered {
+        What::Transition { transition, priority, detail, .. } => Some(Message::Entered {
             router,
             state: transition.to,
             priority: priority.get(),

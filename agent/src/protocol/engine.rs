@@ -221,7 +221,7 @@ impl Engine {
             self.received += received;
             let now = clock::now();
             for packet in buffers.packets() {
-                self.packet(number, now, packet);
+                self.packet(number, now, packet.bytes, packet.waited);
             }
             if received < RecvBuffers::CAPACITY {
                 break;
@@ -230,7 +230,7 @@ impl Engine {
         self.buffers = Some(buffers);
     }
 
-    fn packet(&mut self, port: usize, now: Instant, packet: &[u8]) {
+    fn packet(&mut self, port: usize, now: Instant, packet: &[u8], waited: Option<std::time::Duration>) {
         let claimed = v2::claimed_vrid(packet).and_then(|vrid| self.ports.get(port)?.router(vrid));
         let Some((id, router)) = claimed.and_then(|id| Some((id, self.routers.get_mut(&id)?))) else {
             return;
@@ -244,7 +244,7 @@ impl Engine {
                 if accepted.addresses_differ {
                     router.addresses_differ(now, advert.source, &self.queues.events);
                 }
-                router.tally.accepted.add_one();
+                router.accepted(now, accepted.heard, waited);
                 self.feed(id, now, Input::Heard(accepted.heard));
             }
             Err(why) => router.discarded(now, Some(advert.source), why, &self.queues.events),
@@ -300,7 +300,7 @@ impl Engine {
 
     pub(super) fn feed_alone(&mut self, id: RouterId, now: Instant, input: Input) {
         let Some(router) = self.routers.get_mut(&id) else { return };
-        let (mut own, began) = router.beginnings(now);
+        let (mut own, before) = router.beginnings(now);
         let (mut changed, mut spoke) = (false, None);
         router.machine.handle(now, input);
         while let Some(action) = router.machine.poll_action() {
@@ -334,7 +334,7 @@ impl Engine {
                 Action::Transition(transition) => {
                     changed = true;
                     let trail = *own.get_or_insert_with(Trail::begin);
-                    router.changed(now, transition, (trail, began), &self.queues.events);
+                    router.changed(now, transition, (trail, before), &self.queues.events);
                     self.notices.push(router.notice(now, transition, trail));
                 }
                 Action::Note(note) => router.note(now, note, &self.queues.events),

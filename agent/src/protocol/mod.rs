@@ -12,6 +12,7 @@
 //! kept back (orders, one per router) or dropped and counted (events, notices). Reads are bounded, so a
 //! flood delays no timer; a dropped packet touches its own counter and nothing else.
 
+mod arrival;
 mod command;
 mod engine;
 mod groups;

@@ -1,6 +1,7 @@
 //! One virtual router in the shell: its machine, its packet, what it expects and what it counted.
 
 use super::Notice;
+use super::arrival::{Arrivals, Lead, plausible};
 use super::tracking::Watched;
 use crate::event::{Event, EventSender, Identity, What};
 use crate::fact::{Fact, GroupNow, Setup, Standing};
@@ -11,7 +12,7 @@ use crate::translate;
 use hacluster_conf::model::VirtualRouter;
 use hacluster_core::machine::{Fault, Machine, Note, Parameters, Reason, State, StateKind, Transition};
 use hacluster_core::priority::Priority;
-use hacluster_core::receive::{Discard, DiscardKind, Expectation};
+use hacluster_core::receive::{Discard, DiscardKind, Expectation, Heard};
 use hacluster_core::time::{Duration, Instant};
 use hacluster_core::wire::v2::Template;
 use hacluster_net::NetError;
@@ -57,6 +58,7 @@ pub(super) struct Router {
     latest: Option<(Trail, Instant)>,
     /// What the next change of state is part of.
     pub(super) story: Option<Story>,
+    arrivals: Arrivals,
     source: Ipv4Addr,
     entered: Instant,
     last: Option<(Transition, Priority)>,
@@ -78,6 +80,15 @@ pub(super) struct Story {
     /// When it began here.
     pub(super) began: Instant,
     pub(super) until: Instant,
+}
+
+/// What may lead to a change that is about to be decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Before {
+    /// A command, carried out since then.
+    Command(Instant),
+    /// The last word of the master, read then.
+    LastWord(Option<Instant>),
 }
 
 /// Counts, and says when it is time to speak of it.
@@ -134,6 +145,7 @@ impl Router {
             tally: Arc::default(),
             latest: None,
             story: None,
+            arrivals: Arrivals::default(),
             source,
             entered: hacluster_net::clock::now(),
             last: None,
@@ -188,6 +200,16 @@ impl Router {
         source_of(&self.configured, interface_source)
     }
 
+    /// An advert was believed that had waited so long to be read.
+    pub(super) fn accepted(&mut self, now: Instant, heard: Heard, waited: Option<std::time::Duration>) {
+        let waited = plausible(waited);
+        self.tally.accepted.add_one();
+        if let Some(waited) = waited {
+            self.tally.waited.add(waited);
+        }
+        self.arrivals.take(heard, now, waited);
+    }
+
     pub(super) fn discarded(
         &mut self,
         now: Instant,
@@ -233,7 +255,7 @@ impl Router {
         &mut self,
         now: Instant,
         transition: Transition,
-        (trail, began): (Trail, Option<Instant>),
+        (trail, before): (Trail, Before),
         events: &EventSender,
     ) {
         let priority = self.machine.priority();
@@ -247,7 +269,11 @@ impl Router {
             Reason::Fault(Fault::Group) | Reason::GroupYielded => self.companion.clone(),
             _ => self.watched.fault(),
         };
-        let what = What::Transition { transition, priority, detail, began };
+        let (began, waited): Lead = match before {
+            Before::Command(at) => (Some(at), None),
+            Before::LastWord(at) => self.arrivals.lead(&transition.reason, at),
+        };
+        let what = What::Transition { transition, priority, detail, began, waited };
         events.send_or_drop(Event::now(Some(self.identity.clone()), what).on(trail));
     }
 
@@ -264,17 +290,16 @@ impl Router {
         }
     }
 
-    /// The story at hand, and when what may lead to a change began: a command, or the last word of the
-    /// master.
-    pub(super) fn beginnings(&self, now: Instant) -> (Option<Trail>, Option<Instant>) {
+    /// The story at hand, and what may lead to a change.
+    pub(super) fn beginnings(&self, now: Instant) -> (Option<Trail>, Before) {
         if let Some(story) = self.story.filter(|story| now < story.until) {
-            return (Some(story.trail), Some(story.began));
+            return (Some(story.trail), Before::Command(story.began));
         }
         let heard = match self.machine.state() {
             State::Backup(backup) => backup.master.map(|(_, at)| at),
             State::Initialize | State::Master(_) | State::Fault => None,
         };
-        (None, heard)
+        (None, Before::LastWord(heard))
     }
 
     /// The latest change.

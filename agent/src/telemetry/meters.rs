@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Series of one instrument; more fall together into one that says so.
 pub(super) const SERIES_MAX: usize = 20_000;
-/// Timers that are told one by one between two looks.
+/// Timers, and adverts, that are told one by one between two looks.
 const TIMERS_MAX: u64 = 20_000;
 
 type Shown = Arc<ArcSwap<Sample>>;
@@ -34,10 +34,14 @@ pub(super) struct Meters {
     scripts: Counter<u64>,
     lost: Counter<u64>,
     lateness: Histogram<f64>,
+    receive_delay: Histogram<f64>,
     shown: Shown,
-    /// What was told of each router's timers.
-    told: BTreeMap<usize, [u64; Lateness::BOUNDS.len() + 1]>,
+    /// What was told of each router's timers, and of the adverts it read.
+    told: BTreeMap<usize, [Counts; 2]>,
 }
+
+/// As a [`Lateness`] counts.
+type Counts = [u64; Lateness::BOUNDS.len() + 1];
 
 fn of(router: &RouterView) -> [KeyValue; 3] {
     [
@@ -100,7 +104,10 @@ impl Meters {
         };
         let lost = fed("hacluster.events.lost", "{event}", "Events that came faster than they could be told");
         lost.add(0, &[]); // the series is there before the first one is lost
-        let bounds = Lateness::BOUNDS.iter().map(|micros| *micros as f64 / 1e6).collect();
+        let histogram = |name: &'static str, text: &'static str| {
+            let bounds = Lateness::BOUNDS.iter().map(|micros| *micros as f64 / 1e6).collect();
+            meter.f64_histogram(name).with_unit("s").with_description(text).with_boundaries(bounds).build()
+        };
         Self {
             transitions: fed(
                 "hacluster.vrrp.transitions",
@@ -109,12 +116,14 @@ impl Meters {
             ),
             scripts: fed("hacluster.notify.scripts", "{run}", "Notification programs that have ended"),
             lost,
-            lateness: meter
-                .f64_histogram("hacluster.vrrp.timer.lateness")
-                .with_unit("s")
-                .with_description("How late timers of the protocol were served; sums are those of the bounds")
-                .with_boundaries(bounds)
-                .build(),
+            lateness: histogram(
+                "hacluster.vrrp.timer.lateness",
+                "How late timers of the protocol were served; sums are those of the bounds",
+            ),
+            receive_delay: histogram(
+                "hacluster.vrrp.adverts.receive_delay",
+                "From the kernel's receiving an advert to the agent's; sums are those of the bounds",
+            ),
             shown,
             told: BTreeMap::new(),
         }
@@ -146,25 +155,33 @@ impl Meters {
 
     /// Shows `sample` from now on.
     pub(super) fn show(&mut self, sample: Sample) {
-        let mut fresh = [0_u64; Lateness::BOUNDS.len() + 1];
+        let mut fresh = [[0_u64; Lateness::BOUNDS.len() + 1]; 2];
         let mut told = BTreeMap::new();
         for router in &sample.routers {
             // Its tally is what it is known by: a router that starts anew counts anew.
-            let (key, now) = (Arc::as_ptr(&router.setup.tally) as usize, router.setup.tally.lateness.get());
+            let tally = &router.setup.tally;
+            let (key, now) = (Arc::as_ptr(tally) as usize, [tally.lateness.get(), tally.waited.get()]);
             let before = self.told.get(&key).copied().unwrap_or_default();
-            for ((fresh, now), before) in fresh.iter_mut().zip(now).zip(before) {
-                *fresh += now.saturating_sub(before);
+            let numbers = now.as_flattened().iter().zip(before.as_flattened());
+            for (fresh, (now, before)) in fresh.as_flattened_mut().iter_mut().zip(numbers) {
+                *fresh += now.saturating_sub(*before);
             }
             told.insert(key, now);
         }
         self.told = told;
-        for (at, count) in fresh.into_iter().enumerate() {
-            let micros = Lateness::BOUNDS.get(at).copied().unwrap_or(2 * 1_000_000);
-            for _ in 0..count.min(TIMERS_MAX) {
-                self.lateness.record(micros as f64 / 1e6, &[]);
-            }
+        for (histogram, fresh) in [&self.lateness, &self.receive_delay].into_iter().zip(fresh) {
+            record(histogram, fresh);
         }
         self.shown.store(Arc::new(sample));
+    }
+}
+
+fn record(histogram: &Histogram<f64>, fresh: Counts) {
+    for (at, count) in fresh.into_iter().enumerate() {
+        let micros = Lateness::BOUNDS.get(at).copied().unwrap_or(2 * 1_000_000);
+        for _ in 0..count.min(TIMERS_MAX) {
+            histogram.record(micros as f64 / 1e6, &[]);
+        }
     }
 }
 

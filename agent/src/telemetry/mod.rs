@@ -22,7 +22,7 @@ mod meters;
 mod page;
 mod sample;
 mod spans;
-mod words;
+pub(crate) mod words;
 mod work;
 
 pub use health::{Health, Signal};
@@ -74,24 +74,31 @@ impl Telemetry {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts `settings` in force: starts, ends or starts anew what runs.
+    /// Puts `settings` in force: starts, ends or starts anew what runs. Where they cannot be, what runs
+    /// goes on.
     pub fn configure(&self, settings: &Settings) {
         let mut running = self.running();
         if running.settings.as_ref() == Some(settings) {
             return;
         }
+        let worker =
+            match settings.is_on().then(|| work::Worker::start(settings.clone(), self.0.sources.clone())) {
+                None => None,
+                Some(Ok(worker)) => Some(worker),
+                Some(Err(error)) => return self.refused(&error, running.worker.is_some()),
+            };
         running.settings = Some(settings.clone());
-        running.worker = None; // tells what is left, aside
-        if !settings.is_on() {
-            return;
-        }
-        match work::Worker::start(settings.clone(), self.0.sources.clone()) {
-            Ok(worker) => running.worker = Some(worker),
-            Err(error) => {
-                let text = format!("collectors are told nothing: {error:#}");
-                self.0.sources.events.send_or_drop(Event::now(None, What::Telemetry { warning: true, text }));
-            }
-        }
+        running.worker = worker; // the former one tells what is left, aside
+    }
+
+    /// What runs goes on.
+    fn refused(&self, error: &anyhow::Error, runs: bool) {
+        let mend = "correct [telemetry] of agent.toml and reload";
+        let text = match runs {
+            true => format!("[telemetry] is not in force: {error:#}; collectors are told as before. {mend}"),
+            false => format!("collectors are told nothing: {error:#}. {mend}"),
+        };
+        self.0.sources.events.send_or_drop(Event::now(None, What::Telemetry { warning: true, text }));
     }
 
     /// For the teller. Never waits.

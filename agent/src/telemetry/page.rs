@@ -24,6 +24,8 @@ const READERS_MAX: usize = 16;
 const READER_MAX: Duration = Duration::from_secs(10);
 /// How often an address that is not free is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// A predecessor, before a reload, is gone by then: so often and with these pauses.
+const SOON: (usize, Duration) = (20, Duration::from_millis(50));
 
 /// What is on the page.
 #[derive(Clone)]
@@ -42,9 +44,14 @@ pub(super) async fn serve(
 ) {
     let page = Page { registry, names };
     let readers = Arc::new(Semaphore::new(READERS_MAX));
+    let mut soon = SOON.0;
     let listener = loop {
         match TcpListener::bind(at).await {
             Ok(listener) => break listener,
+            Err(_) if soon > 0 => {
+                soon -= 1;
+                tokio::time::sleep(SOON.1).await;
+            }
             Err(error) => {
                 let what = format!("the Prometheus page at {at} does not open");
                 complaints.failed(&what, &error.to_string());

@@ -134,7 +134,9 @@ impl Builder {
     // ---- a change of state --------------------------------------------------------------------
 
     fn changed(&mut self, event: &Event, router: &Arc<Identity>, trail: Trail) -> Vec<SpanData> {
-        let What::Transition { transition, priority, detail, began } = &event.what else { return Vec::new() };
+        let What::Transition { transition, priority, detail, began, waited } = &event.what else {
+            return Vec::new();
+        };
         let place = router.place();
         let before = self.changes.remove(&place);
         let former = before.as_ref().map(|change| change.trail);
@@ -169,7 +171,12 @@ impl Builder {
             ]);
             done.push(child);
         } else if let (Some(led), Some(name)) = (led, wait_of(transition)) {
-            done.push(self.span(trail.child(), name, router, (led.min(event.at), event.at)));
+            let mut wait = self.span(trail.child(), name, router, (led.min(event.at), event.at));
+            if let Some(waited) = waited {
+                wait.span_kind = SpanKind::Consumer;
+                wait.attributes.push(KeyValue::new("hacluster.advert.receive_delay", seconds(*waited)));
+            }
+            done.push(wait);
         }
         let mut decided = self.span(trail.child(), "vrrp.decide", router, (event.at, event.at));
         decided.attributes.push(KeyValue::new("vrrp.reason.text", words));
@@ -375,6 +382,7 @@ fn wait_of(of: &Transition) -> Option<&'static str> {
     match of.reason {
         Reason::TookOver(TakeoverCause::MasterSilent(_)) => Some("vrrp.silence"),
         Reason::TookOver(TakeoverCause::Resigned(_)) => Some("vrrp.skew"),
+        Reason::TookOver(TakeoverCause::LowerPriority(_)) | Reason::Yielded(_) => Some("vrrp.heard"),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use crate::api::convert;
 use hacluster_core::machine::{Reason, StateKind};
 
 /// `master`.
-pub(super) fn state(of: StateKind) -> &'static str {
+pub(crate) fn state(of: StateKind) -> &'static str {
     match of {
         StateKind::Initialize => "initialize",
         StateKind::Backup => "backup",
@@ -14,7 +14,7 @@ pub(super) fn state(of: StateKind) -> &'static str {
 }
 
 /// `silence`: as events and history have it.
-pub(super) fn reason_kind(of: &Reason) -> String {
+pub(crate) fn reason_kind(of: &Reason) -> String {
     let name = convert::reason(of).as_str_name();
     name.strip_prefix("REASON_KIND_").unwrap_or(name).to_ascii_lowercase()
 }

@@ -188,11 +188,10 @@ async fn work(
         let every = Duration::from_millis(settings.interval_ms);
         tasks.spawn(tell_metrics(exporter, reader, every, complaints.clone(), ends));
     }
-    if let Some(at) = settings.prometheus {
+    let serving = settings.prometheus.map(|at| {
         let names = settings.keepalived_names.then(|| shown.clone());
-        let serving = page::serve(at, page, names, complaints.clone());
-        tokio::spawn(serving); // ends with the runtime
-    }
+        tokio::spawn(page::serve(at, page, names, complaints.clone()))
+    });
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -204,6 +203,8 @@ async fn work(
             _ = ticks.tick() => desk.look_around(&sources),
         }
     }
+    // A successor may want its address.
+    serving.iter().for_each(tokio::task::JoinHandle::abort);
     desk.look_around(&sources);
     if let Some(spans) = &desk.spans {
         desk.builder.finish().into_iter().for_each(|span| spans.put(span));

@@ -98,7 +98,7 @@ impl Bench {
     pub(crate) fn enters(&self, name: &str, vrid: u8, to: StateKind, reason: Reason) {
         let transition = Transition { from: StateKind::Initialize, to, reason };
         let priority = Priority::DEFAULT;
-        let what = What::Transition { transition, priority, detail: None, began: None };
+        let what = What::Transition { transition, priority, detail: None, began: None, waited: None };
         self.feed.tell(&Event::now(Some(identity(name, vrid)), what));
     }
 

@@ -20,7 +20,7 @@ fn memory(pid: i32) -> Result<u64> {
 }
 
 /// Takes connections and what they send, into the kernel's buffers, and says nothing.
-fn listen(host: &Host) -> Result<TcpListener> {
+pub(crate) fn listen(host: &Host) -> Result<TcpListener> {
     host.namespace().run(|| Ok(TcpListener::bind("127.0.0.1:4317")?))
 }
 

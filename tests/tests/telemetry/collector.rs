@@ -12,23 +12,27 @@ pub(crate) fn trials(suite: &mut Suite) {
 
 /// Both agents of `cluster`, telling the collector on the client.
 pub(crate) fn told<'lab>(cluster: &Cluster<'lab>, more: &str) -> Result<(Running<'lab>, Running<'lab>)> {
-    let toml = format!("\n[telemetry]\notlp = \"http://10.8.0.9:{PORT}\"\ninterval = 1\n{more}");
-    let left = cluster.start_with("left", Instance::new(100).master(), &toml)?;
+    told_by(cluster, &format!("\n[telemetry]\notlp = \"http://10.8.0.9:{PORT}\"\ninterval = 1\n{more}"))
+}
+
+/// Both agents of `cluster` with `toml` at the end of their agent.toml.
+pub(crate) fn told_by<'lab>(cluster: &Cluster<'lab>, toml: &str) -> Result<(Running<'lab>, Running<'lab>)> {
+    let left = cluster.start_with("left", Instance::new(100).master(), toml)?;
     hold(left.host, VIP)?;
-    let right = cluster.start_with("right", Instance::new(98), &toml)?;
+    let right = cluster.start_with("right", Instance::new(98), toml)?;
     cluster.ready()?;
     cluster.shows("right to hear left", |status| status.contains(r#""master_address":"10.9.0.1""#))?;
     Ok((left, right))
 }
 
-fn only<'a>(spans: &'a [Span], name: &str, node: &str) -> Result<&'a Span> {
+pub(crate) fn only<'a>(spans: &'a [Span], name: &str, node: &str) -> Result<&'a Span> {
     let mut found = spans.iter().filter(|span| span.name == name && span.node == node);
     let first = found.next().with_context(|| format!("no {name} of {node} in {spans:#?}"))?;
     ensure!(found.next().is_none(), "more than one {name} of {node} in {spans:#?}");
     Ok(first)
 }
 
-fn below(spans: &[Span], child: (&str, &str), parent: (&str, &str)) -> Result<()> {
+pub(crate) fn below(spans: &[Span], child: (&str, &str), parent: (&str, &str)) -> Result<()> {
     let (one, other) = (only(spans, child.0, child.1)?, only(spans, parent.0, parent.1)?);
     ensure!(one.parent == other.id, "{child:?} is not below {parent:?}: {spans:#?}");
     // Both hosts of the lab have the same clock.
@@ -131,6 +135,14 @@ fn silence() -> Result<()> {
         let takeover = only(&spans, "vrrp.takeover", "right")?;
         ensure!(takeover.parent.is_empty(), "{takeover:#?}");
         below(&spans, ("vrrp.silence", "right"), ("vrrp.takeover", "right"))?;
+        let silence = only(&spans, "vrrp.silence", "right")?;
+        let delay = silence.attributes.get("hacluster.advert.receive_delay").context("no receive delay")?;
+        ensure!((0.0..10.0).contains(&delay.parse::<f64>()?), "{silence:#?}");
+        let before = rotel.all().into_iter().find(|span| span.name == "vrrp.takeover" && span.node == "left");
+        let before = before.context("nothing of the first master")?;
+        ensure!(takeover.links.contains(&before.trace), "links of {takeover:#?}, not to {before:#?}");
+        right.logged(&["Backup -> Master", "trace_id="])?;
+        ensure!(right.lines(&["Backup -> Master", &format!("trace_id={trace}")]).len() == 1, "no trace id");
         // A restart forgets nothing.
         right.stop()?;
         let again = cluster.start("right", Instance::new(98))?;

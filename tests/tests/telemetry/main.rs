@@ -3,6 +3,10 @@
 //! | module | what |
 //! |---|---|
 //! | [`collector`] | rotel, a real OTLP collector: one story over two nodes, logs and metrics |
+//! | [`ways`] | the same over HTTP and TLS |
+//! | [`change`] | collectors switched by a reload |
+//! | [`stop`] | the last story of a node that stops |
+//! | [`journal`] | systemd's journal, by a stand-in |
 //! | [`page`] | the Prometheus page, parsed, and looked at by promtool where there is one |
 //! | [`away`] | stand-ins for a collector: one that never answers, and none at all |
 //!
@@ -10,15 +14,23 @@
 //! its program. Without it the trials that need it are skipped by name.
 
 mod away;
+mod change;
 mod collector;
+mod journal;
 mod page;
 mod rotel;
+mod stop;
+mod ways;
 
 use hacluster_tests::harness::Suite;
 
 fn main() {
     let mut suite = Suite::enter();
     collector::trials(&mut suite);
+    ways::trials(&mut suite);
+    change::trials(&mut suite);
+    stop::trials(&mut suite);
+    journal::trials(&mut suite);
     page::trials(&mut suite);
     away::trials(&mut suite);
     suite.run();

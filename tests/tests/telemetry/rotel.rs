@@ -23,6 +23,8 @@ pub(crate) struct Span {
     pub(crate) start: u128,
     pub(crate) end: u128,
     pub(crate) attributes: BTreeMap<String, String>,
+    /// Stories that it refers to.
+    pub(crate) links: Vec<String>,
 }
 
 impl Rotel {
@@ -59,6 +61,11 @@ impl Rotel {
         self.process.lines().iter().map(|line| format!("{}\n", line.text)).collect()
     }
 
+    /// All spans so far.
+    pub(crate) fn all(&self) -> Vec<Span> {
+        spans(&self.text())
+    }
+
     /// The spans of the story `trace` once they are as `whole` says.
     pub(crate) fn story(&self, trace: &str, whole: impl Fn(&[Span]) -> bool) -> Result<Vec<Span>> {
         let mut last = Vec::new();
@@ -93,6 +100,9 @@ pub(crate) fn spans(text: &str) -> Vec<Span> {
                 value.clone_into(&mut node);
             }
             if let Some(span) = found.last_mut().filter(|_| within) {
+                if key == "Trace ID" {
+                    span.links.push(value.to_owned());
+                }
                 span.attributes.insert(key.to_owned(), value.trim_matches('"').to_owned());
             }
             continue;

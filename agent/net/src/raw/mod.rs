@@ -6,4 +6,5 @@ mod filter;
 mod vrrp4;
 
 pub use arp::ArpSocket;
+pub use batch::Received;
 pub use vrrp4::{Outgoing, RecvBuffers, VrrpSocket};

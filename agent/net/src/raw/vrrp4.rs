@@ -88,6 +88,8 @@ impl VrrpSocket {
         if setsockopt(socket, sockopt::SndBufForce, &SEND_BUFFER_BYTES).is_err() {
             socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
         }
+        // For telemetry alone: without it nobody knows how long packets waited.
+        let _ = setsockopt(socket, sockopt::ReceiveTimestampns, &true);
         Ok(())
     }
 

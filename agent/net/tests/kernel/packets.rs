@@ -12,7 +12,12 @@ use hacluster_net::{
 };
 use libtest_mimic::Failed;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::{io::Read, net::Ipv4Addr, os::fd::AsFd};
+use std::{
+    io::Read,
+    net::Ipv4Addr,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 pub(crate) const TRIALS: &[(&str, Body)] = &[
     ("packets::a_multicast_advert_crosses_the_cable", a_multicast_advert_crosses_the_cable),
@@ -22,6 +27,7 @@ pub(crate) const TRIALS: &[(&str, Body)] = &[
     ("packets::joins_are_counted", joins_are_counted),
     ("packets::refusals_are_told_apart", refusals_are_told_apart),
     ("packets::a_packet_too_long_is_cut_and_counted", a_packet_too_long_is_cut_and_counted),
+    ("packets::how_long_packets_waited_is_known", how_long_packets_waited_is_known),
     ("packets::announcements_arrive", announcements_arrive),
 ];
 
@@ -100,7 +106,7 @@ fn receive(socket: &VrrpSocket, count: usize) -> Result<Vec<Vec<u8>>, Failed> {
     let mut packets = Vec::new();
     wait_until("all packets arrived", || {
         while socket.recv(&mut buffers)? > 0 {
-            packets.extend(buffers.packets().map(<[u8]>::to_vec));
+            packets.extend(buffers.packets().map(|packet| packet.bytes.to_vec()));
         }
         Ok(packets.len() >= count)
     })?;
@@ -213,12 +219,36 @@ fn a_packet_too_long_is_cut_and_counted(world: &mut World) -> Result<(), Failed>
     let (mut buffers, mut lengths, mut cut) = (RecvBuffers::new(), Vec::new(), 0);
     wait_until("both packets arrived", || {
         while pair.receiver.recv(&mut buffers)? > 0 {
-            lengths.extend(buffers.packets().map(<[u8]>::len));
+            lengths.extend(buffers.packets().map(|packet| packet.bytes.len()));
             cut += buffers.cut();
         }
         Ok(lengths.len() >= 2)
     })?;
     assert_eq!((lengths, cut), (vec![40, 1536], 1));
+    Ok(())
+}
+
+fn how_long_packets_waited_is_known(world: &mut World) -> Result<(), Failed> {
+    const PAUSE: Duration = Duration::from_millis(30);
+    let pair = Pair::lay(world, &[7])?;
+    let mut buffers = RecvBuffers::new();
+    // The kernel begins to stamp packets some time after the first socket has asked for it.
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let sent = Instant::now();
+        pair.send(&[advert(GROUP, 7, 1)])?;
+        std::thread::sleep(PAUSE);
+        wait_until("the packet arrived", || Ok(pair.receiver.recv(&mut buffers)? > 0))?;
+        let most = sent.elapsed();
+        let waited = buffers.packets().next().and_then(|packet| packet.waited).ok_or("it says nothing")?;
+        assert!(waited <= most, "{waited:?} of {most:?}");
+        if waited >= PAUSE - Duration::from_millis(5) {
+            break;
+        }
+        assert!(Instant::now() < end, "only {waited:?}, though it lay there for {PAUSE:?}");
+    }
+    assert_eq!(pair.receiver.recv(&mut buffers)?, 0);
+    assert_eq!(buffers.packets().count(), 0);
     Ok(())
 }
 

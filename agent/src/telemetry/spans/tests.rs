@@ -53,7 +53,7 @@ impl Desk {
         self.tell(
             ms,
             Some(trail),
-            What::Transition { transition, priority: Priority::DEFAULT, detail, began },
+            What::Transition { transition, priority: Priority::DEFAULT, detail, began, waited: None },
         );
     }
 
