@@ -251,6 +251,8 @@ impl Chronicle {
                 | Fact::Released(_)
                 | Fact::Said(_)
                 | Fact::Step(_)
+                | Fact::Mailed(_)
+                | Fact::Balanced(_)
                 | Fact::Notified(_),
                 ..,
             ) => return None,

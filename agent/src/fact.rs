@@ -7,7 +7,7 @@
 use crate::in_force::InForce;
 use crate::notify::LastHook;
 use crate::orders::Orders;
-use crate::story::{Claim, Release, Said, Step};
+use crate::story::{Balanced, Claim, Mailed, Release, Said, Step};
 use crate::tally::Tally;
 use crate::watch::{Tracked, View};
 use hacluster_conf::model::{Address, Authentication, Preemption, VirtualRouter};
@@ -41,7 +41,7 @@ pub enum Fact {
     Group(Option<Arc<GroupNow>>),
     /// Everything that is watched on this node.
     Trackers(Arc<[View]>),
-    /// The latest hook that told of it.
+    /// A hook ended; where it told of a router, the latest of that.
     Notified(Arc<LastHook>),
     /// It exists no more.
     Removed,
@@ -51,6 +51,10 @@ pub enum Fact {
     Released(Release),
     /// The advert that tells a change of state has left; told by the protocol thread.
     Said(Said),
+    /// Mail came to an end; told by the notifying thread.
+    Mailed(Arc<Mailed>),
+    /// Something about IPVS is done; told by the thread that talks to it.
+    Balanced(Arc<Balanced>),
     /// Something between nodes has ended; told by the coordinator.
     Step(Arc<Step>),
     /// What the coordinator knows of the router, or of the node when there is none, changed: whoever

@@ -84,6 +84,8 @@ struct Details<'a> {
     priority: Option<u8>,
     group: Option<&'a str>,
     tracker: Option<&'a str>,
+    service: Option<&'a str>,
+    server: Option<&'a str>,
     span_id: Option<String>,
 }
 
@@ -111,6 +113,17 @@ impl<'a> Details<'a> {
             What::Tracker { name, why, .. } => {
                 Self { tracker: Some(name), reason: Some(why.to_string()), span_id, ..Self::default() }
             }
+            What::Balance(notice) => {
+                let told = notice.told.as_deref();
+                Self {
+                    to: told.filter(|told| told.check.is_none()).map(|told| if told.up { "up" } else { "down" }),
+                    reason: told.map(|told| told.why.to_string()),
+                    service: told.map(|told| &*told.called.service),
+                    server: told.and_then(|told| told.called.server.as_deref()),
+                    span_id,
+                    ..Self::default()
+                }
+            }
             _ => Self { span_id, ..Self::default() },
         }
     }
@@ -131,6 +144,8 @@ macro_rules! line {
             priority = details.priority,
             group = details.group,
             tracker = details.tracker,
+            service = details.service,
+            server = details.server,
             span_id = details.span_id,
             trace_id = event.trail.map(|trail| tracing::field::display(trail.trace_id())),
             "{}",

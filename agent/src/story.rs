@@ -13,6 +13,7 @@
 
 use hacluster_core::priority::Priority;
 use hacluster_core::time::Instant;
+use hacluster_net::clock;
 pub use hacluster_proto::trail::Trail;
 
 /// Addresses put in place and announced for one claim, as the kernel thread saw it.
@@ -129,6 +130,83 @@ impl Step {
     pub fn end(self, failed: bool, text: impl Into<String>) -> Self {
         Self { failed, text: text.into(), ..self }
     }
+}
+
+/// How a mail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// A server took it.
+    Sent,
+    /// The server said that it will never take it.
+    Refused,
+    /// It did not fit among those that wait, or got too old.
+    Dropped,
+}
+
+impl Delivery {
+    /// All of them, with the names that metrics use.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::Sent, "sent"), (Self::Refused, "refused"), (Self::Dropped, "dropped")];
+
+    /// As metrics and spans have it.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+/// Mail that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mailed {
+    /// How.
+    pub delivery: Delivery,
+    /// How many mails.
+    pub count: u64,
+    /// Its subject; empty for several.
+    pub subject: String,
+    /// How many should get it.
+    pub recipients: usize,
+    /// When it began to wait.
+    pub begun: Instant,
+    /// Why it was not sent.
+    pub text: String,
+}
+
+impl Mailed {
+    /// So many that nobody will get.
+    pub fn many(count: u64, why: &str) -> Self {
+        let (subject, text) = (String::new(), why.to_owned());
+        Self { delivery: Delivery::Dropped, count, subject, recipients: 0, begun: clock::now(), text }
+    }
+}
+
+/// Something that was done for a virtual server or about IPVS, until the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balanced {
+    /// What, and for whom.
+    pub task: Task,
+    /// When the kernel thread took it up; when it was decided, where nothing was left to be done.
+    pub begun: Instant,
+    /// When the kernel had answered.
+    pub ended: Instant,
+    /// Changes that the kernel took, of all that were sent together.
+    pub sent: u64,
+    /// Changes that it refused.
+    pub refused: u64,
+    /// Why the kernel could not be asked; empty when it was, or need not be.
+    pub absent: String,
+}
+
+/// Something to be done about IPVS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The story it belongs to.
+    pub trail: Trail,
+    /// `lvs.change`, `lvs.wake`, `lvs.rest`, `lvs.order`, `ipvs.sync_daemon`.
+    pub name: &'static str,
+    /// Name of the virtual server, or what the daemon is.
+    pub of: String,
+    /// When that began which led to it.
+    pub began: Instant,
 }
 
 #[cfg(test)]

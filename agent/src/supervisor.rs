@@ -108,7 +108,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let notify = Notify::spawn(&loaded.config, events.clone(), ready, Path::new(OURSELVES))?;
     let lvs = Lvs::new(events.clone(), board.clone(), run_dir.path(), &state_dir);
     let cluster = Cluster::new(board.clone(), commands.clone(), events.clone(), store);
-    let telemetry = Telemetry::new(board.clone(), cluster.clone(), events.clone());
+    let telemetry = Telemetry::new(board.clone(), cluster.clone(), lvs.clone(), events.clone());
     telemetry.configure(&loaded.config.telemetry);
     let (hooks, balancer, collectors) = (notify.listener(), lvs.listener(), telemetry.listener());
     let listener = move |event: &Event| {

@@ -1,13 +1,13 @@
-//! What one virtual router counted: written by the protocol thread alone, read by anybody.
+//! What is counted beside events: written by one thread each, read by anybody.
 //!
 //! Atomic numbers instead of events: a count per packet costs neither a lock nor a message, and a
 //! reader always sees the latest.
 
 use hacluster_core::receive::DiscardKind;
 use hacluster_core::time::Duration;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters since the router was added.
+/// Counters of one virtual router since it was added; the protocol thread alone writes them.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Adverts handed to the kernel.
@@ -26,23 +26,42 @@ pub struct Tally {
     pub waited: Lateness,
 }
 
-/// Things that were served, by how late: one number for each of [`BOUNDS`](Self::BOUNDS), one for more.
+/// How late things were done that were due: how many, and how late together, for each of
+/// [`BOUNDS`](Self::BOUNDS) and for more.
 #[derive(Debug, Default)]
-pub struct Lateness([Count; Self::BOUNDS.len() + 1]);
+pub struct Lateness([(Count, Count); Self::BUCKETS]);
+
+/// What one bucket of a [`Lateness`] holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// How many.
+    pub count: u64,
+    /// How late together, in microseconds: at least that of so many, and maybe of one more.
+    pub micros: u64,
+}
 
 impl Lateness {
     /// Upper ends, included, in microseconds.
     pub const BOUNDS: [u64; 10] = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000, 1_000_000];
+    /// One for each bound, one for more.
+    pub const BUCKETS: usize = Self::BOUNDS.len() + 1;
 
-    /// One more, served so late.
+    /// One more, so late.
     pub fn add(&self, late: Duration) {
-        let at = Self::BOUNDS.iter().position(|bound| late.as_micros() <= *bound);
-        self.0[at.unwrap_or(Self::BOUNDS.len())].add_one();
+        let micros = late.as_micros();
+        let at = Self::BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(Self::BOUNDS.len());
+        let (count, sum) = &self.0[at];
+        sum.add(micros);
+        count.0.fetch_add(1, Ordering::Release); // whoever sees it sees its part of the sum, too
     }
 
-    /// So many so far, by bound.
-    pub fn get(&self) -> [u64; Self::BOUNDS.len() + 1] {
-        std::array::from_fn(|at| self.0[at].get())
+    /// All so far.
+    pub fn get(&self) -> [Bucket; Self::BUCKETS] {
+        std::array::from_fn(|at| {
+            let (count, sum) = &self.0[at];
+            let count = count.0.load(Ordering::Acquire);
+            Bucket { count, micros: sum.get() }
+        })
     }
 }
 
@@ -51,13 +70,105 @@ impl Lateness {
 pub struct Count(AtomicU64);
 
 impl Count {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// One more.
     pub fn add_one(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.add(1);
+    }
+
+    /// So many more.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     /// How many so far.
     pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A bounded queue whose writers drop rather than wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Events on their way to log, history and API.
+    Events,
+    /// What the protocol thread tells whoever moves routers.
+    Notices,
+    /// Changes of state on their way to hooks, fifos and mail.
+    Changes,
+    /// Lines of a fifo that nobody reads fast enough.
+    FifoLines,
+    /// Mails that no server takes.
+    Mails,
+    /// Changes of state on their way to the disk.
+    History,
+    /// Operators' calls on their way to the disk.
+    Audit,
+    /// Changes that a client of `Watch` was too slow for; it begins again with a snapshot.
+    Watchers,
+    /// Events on their way to telemetry.
+    Telemetry,
+    /// What spans of the load balancer would be made of.
+    Stories,
+}
+
+impl Queue {
+    /// All of them, with the names that metrics use.
+    pub const ALL: [(Self, &'static str); 10] = [
+        (Self::Events, "events"),
+        (Self::Notices, "notices"),
+        (Self::Changes, "changes"),
+        (Self::FifoLines, "fifo_lines"),
+        (Self::Mails, "mails"),
+        (Self::History, "history"),
+        (Self::Audit, "audit"),
+        (Self::Watchers, "watchers"),
+        (Self::Telemetry, "telemetry"),
+        (Self::Stories, "stories"),
+    ];
+
+    /// So many were dropped. Never waits.
+    pub fn dropped(self, count: u64) {
+        DROPPED[self as usize].add(count);
+    }
+
+    /// How many were dropped since the process began.
+    pub fn lost(self) -> u64 {
+        DROPPED[self as usize].get()
+    }
+}
+
+/// One for each [`Queue`]: they belong to the process, as its queues do.
+static DROPPED: [Count; Queue::ALL.len()] = [const { Count::new() }; Queue::ALL.len()];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lateness_counts_and_adds_up_by_bound() {
+        let lateness = Lateness::default();
+        for micros in [0, 50, 51, 1_000_000, 1_000_001, 7_000_000] {
+            lateness.add(Duration::from_micros(micros));
+        }
+        let found = lateness.get();
+        assert_eq!(found[0], Bucket { count: 2, micros: 50 });
+        assert_eq!(found[1], Bucket { count: 1, micros: 51 });
+        assert_eq!(found[9], Bucket { count: 1, micros: 1_000_000 });
+        assert_eq!(found[10], Bucket { count: 2, micros: 8_000_001 });
+    }
+
+    #[test]
+    fn every_queue_counts_for_itself() {
+        for (number, (queue, _)) in Queue::ALL.into_iter().enumerate() {
+            assert_eq!(queue as usize, number);
+        }
+        let before = Queue::Audit.lost();
+        Queue::Audit.dropped(2);
+        assert!(Queue::Audit.lost() >= before + 2);
     }
 }

@@ -9,6 +9,7 @@ use crate::event::{Event, What};
 use crate::log;
 use crate::mailbox::{Receiver, Sender};
 use crate::protocol::Command;
+use crate::tally::Queue;
 use hacluster_core::time::{Duration, Instant};
 use hacluster_net::poll::{Waiter, Wake};
 use hacluster_net::{NetError, clock};
@@ -90,6 +91,7 @@ impl<L: Fn(&Event)> Work<L> {
         }
         let lost = self.events.take_dropped();
         if lost > 0 {
+            Queue::Events.dropped(lost);
             self.tell(&Event::now(None, What::Lost(lost)));
             self.retell_at.get_or_insert(self.retold + RETELL_INTERVAL);
         }

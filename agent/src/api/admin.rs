@@ -265,7 +265,7 @@ impl Admin for AdminService {
         let arguments =
             json!({"server": server, "service": service, "weight": weight, "hold_for_seconds": seconds});
         let call = Call::begin(&request, "SetServer", arguments, reason, *dry_run)?;
-        let Wish { by, reason, dry_run, .. } = call.wish.clone();
+        let Wish { by, reason, dry_run, trail, .. } = call.wish.clone();
         let (server, service, balancer) = (clean(server), clean(service), self.shared.lvs.clone());
         let what = match weight {
             Some(0) => format!("drain of real server {server}"),
@@ -273,7 +273,7 @@ impl Admin for AdminService {
             None => format!("real server {server} as configured"),
         };
         let work = async move {
-            let ask = |reply| Ask { server, service, weight, by, reason, limit, dry_run, reply };
+            let ask = |reply| Ask { server, service, weight, by, reason, limit, trail, dry_run, reply };
             balancer.ask(ask).await.map(|done| lvs::done(&done, weight, dry_run))
         };
         match self.done(call, what, None, work, of_server).await? {

@@ -10,6 +10,7 @@
 
 use super::roles::Caller;
 use crate::event::{Event, EventSender, What};
+use crate::tally::Queue;
 use anyhow::Context;
 use serde::Serialize;
 use std::fs::{self, File};
@@ -124,6 +125,7 @@ impl Audit {
                 std::sync::mpsc::TrySendError::Full(entry)
                 | std::sync::mpsc::TrySendError::Disconnected(entry) => entry,
             };
+            Queue::Audit.dropped(1);
             self.events.send_or_drop(lost(&entry, "the disk does not keep up"));
         }
     }

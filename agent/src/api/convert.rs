@@ -9,13 +9,16 @@ use crate::in_force::{InForce, OnDisk};
 use crate::notify::LastHook;
 use crate::story::Trail;
 use crate::tally::Tally;
+use crate::telemetry::{Health, Signal};
 use crate::watch::View;
 use hacluster_conf::diag::Severity;
+use hacluster_conf::model;
 use hacluster_core::machine::{self, StateKind, TakeoverCause};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::DiscardKind;
 use hacluster_core::track::{Effect, Reading, sum};
 use hacluster_proto::v1;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 pub(crate) fn router(view: &RouterView, duty: &Duty) -> v1::VirtualRouter {
@@ -157,6 +160,34 @@ pub(super) fn tracker(of: &View) -> v1::Tracker {
         output: seen.ran.as_ref().map(|ran| ran.output.to_string()).unwrap_or_default(),
         as_wanted: Some(of.is_wanted(seen.reading)),
     }
+}
+
+/// How collectors are told; nothing where none is.
+pub(super) fn telemetry(settings: &model::Telemetry, health: &Health) -> Option<v1::Telemetry> {
+    let told = |signal: &Signal| match signal {
+        _ if settings.otlp.is_none() => false,
+        Signal::Traces => settings.traces,
+        Signal::Metrics => settings.metrics,
+        Signal::Logs => settings.logs,
+    };
+    let signal = |signal: Signal| {
+        let (tale, standing) = (health.of(signal), health.of(signal).standing());
+        v1::TelemetrySignal {
+            name: signal.name().to_owned(),
+            since: standing.since.map(Into::into),
+            error: standing.error,
+            exported: tale.exported.load(Relaxed),
+            dropped: tale.dropped.load(Relaxed),
+            failures: tale.failures.load(Relaxed),
+        }
+    };
+    settings.is_on().then(|| v1::Telemetry {
+        otlp: settings.otlp.clone().unwrap_or_default(),
+        prometheus: settings.prometheus.map(|at| at.to_string()).unwrap_or_default(),
+        signals: Signal::ALL.into_iter().filter(told).map(signal).collect(),
+        page_error: health.page().error,
+        events_dropped: health.events_dropped.load(Relaxed),
+    })
 }
 
 fn last_transition(standing: &Standing, view: &RouterView, detail: Option<&str>) -> Option<v1::Transition> {

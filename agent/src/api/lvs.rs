@@ -2,14 +2,13 @@
 
 use crate::lvs::hands::{Counted, Picture};
 use crate::lvs::{
-    CheckView, Done, DoneRow, Order, ServerView, ServiceView, View, describe, is_called, server_key,
-    service_key,
+    CheckView, Done, DoneRow, Order, ServerView, ServiceView, View, describe, is_called, server_address,
+    server_key, service_key,
 };
 use hacluster_conf::model::lvs::{Check, Forwarding, Frontend, RealServer, VirtualServer};
 use hacluster_core::health::Verdict;
 use hacluster_net::netlink::ipvs::Stats;
 use hacluster_proto::v1;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Names in a summary.
@@ -118,7 +117,7 @@ fn service(view: &ServiceView, picture: &Picture) -> v1::LvsService {
         weight_needed: of.quorum.into(),
         suspended: view.suspended,
         sorry: of.sorry.map(|sorry| v1::LvsSorry {
-            address: at(of, sorry.to).to_string(),
+            address: server_address(of, sorry.to).to_string(),
             serving: view.sorry.is_some_and(|weight| weight > 0),
         }),
         servers: servers.map(|(config, server)| real(of, config, server, picture)).collect(),
@@ -128,12 +127,6 @@ fn service(view: &ServiceView, picture: &Picture) -> v1::LvsService {
             .as_ref()
             .and_then(|persistence| Duration::from_micros(persistence.timeout.as_micros()).try_into().ok()),
     }
-}
-
-/// Where a server is: without a port of its own it has that of the virtual server.
-fn at(of: &VirtualServer, to: SocketAddr) -> SocketAddr {
-    let key = of.frontends.first().map(|frontend| server_key(frontend, to));
-    key.map_or(to, |key| SocketAddr::new(key.ip, key.port))
 }
 
 fn real(of: &VirtualServer, config: &RealServer, view: &ServerView, picture: &Picture) -> v1::LvsServer {
@@ -146,7 +139,7 @@ fn real(of: &VirtualServer, config: &RealServer, view: &ServerView, picture: &Pi
         })
         .collect();
     v1::LvsServer {
-        address: at(of, config.to).to_string(),
+        address: server_address(of, config.to).to_string(),
         forwarding: match config.forwarding {
             Forwarding::Masquerade => "NAT",
             Forwarding::DirectRouting => "DR",

@@ -4,6 +4,7 @@ use super::{Shared, convert, lvs};
 use crate::chronicle::{Change, Chronicle, Record, RouterView};
 use crate::history::History;
 use crate::in_force::{InForce, OnDisk};
+use crate::tally::Queue;
 use crate::watch::View;
 use hacluster_conf::render;
 use hacluster_proto::v1::{self, read_server::Read};
@@ -73,6 +74,7 @@ impl Shared {
             pause: duty.pause.as_ref().map(Into::into),
             peers: duty.peers,
             trackers: copy.trackers.iter().map(convert::tracker).collect(),
+            telemetry: convert::telemetry(&config.telemetry, self.board.telemetry()),
         };
         let refused = config.refused.iter();
         v1::GetSnapshotResponse {
@@ -131,7 +133,10 @@ impl Shared {
                 Ok(Change::Router { record, router }) => {
                     Some(self.router_change(record.as_deref(), router.as_ref()))
                 }
-                Ok(Change::Everything) | Err(RecvError::Lagged(_)) => {
+                again @ (Ok(Change::Everything) | Err(RecvError::Lagged(_))) => {
+                    if let Err(RecvError::Lagged(missed)) = again {
+                        Queue::Watchers.dropped(missed);
+                    }
                     let (snapshot, fresh) = self.begin().await;
                     changes = fresh;
                     Some(snapshot)

@@ -1,8 +1,8 @@
 //! What a program of the user says.
 
 use super::outcome::{Answer, Bad, Good, bad, span};
-use crate::script::End;
 use crate::script::program::Program;
+use crate::script::{End, Purpose};
 use std::time::Duration;
 
 /// Runs it once. Status 0 is good; with `dynamic` 2 to 255 are, too, and set the weight to 0 to 253.
@@ -11,6 +11,7 @@ pub(super) async fn ask(program: &mut Program, dynamic: bool, limit: Duration) -
         Ok(outcome) => outcome,
         Err(why) => return Err(Bad::Ours(why)),
     };
+    Purpose::Check.ended(&outcome);
     match outcome.end {
         End::Exited(0) => Ok(Good { weight: None, why: outcome.to_string() }),
         End::Exited(status @ 2..=255) if dynamic => {

@@ -13,6 +13,7 @@
 //! such interface) says nothing of the server and changes no verdict.
 
 mod body;
+mod counted;
 mod dns;
 mod file;
 mod http;
@@ -27,8 +28,9 @@ mod tcp;
 mod tls;
 mod udp;
 
+pub use counted::{Counted, Tally};
 pub use outcome::Outcome;
-pub use pulse::{Checks, Report, Tally, Wanted};
+pub use pulse::{Checks, Report, Wanted};
 
 use crate::script::Runner;
 use crate::script::program::Program;

@@ -3,14 +3,13 @@
 //! Contract: what comes in bursts is spread. The first tries lie evenly within `warmup`, and every check
 //! keeps its rhythm after that, however long a try takes.
 
-use super::{Outcome, Prober, Settings, duration, file};
+use super::{Counted, Outcome, Prober, Settings, Tally, duration, file};
 use hacluster_conf::model::lvs::{Check, CheckKind};
 use hacluster_core::health::{Checker, Pace, Verdict};
 use hacluster_core::time::Instant as Moment;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -18,8 +17,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// A good result like the one before is told at least this often.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
-/// A try that begins so much later than it should is late.
-const LATE: Duration = Duration::from_millis(100);
 
 /// A check that somebody uses.
 #[derive(Clone, Debug)]
@@ -48,24 +45,6 @@ pub struct Report {
     pub at: SystemTime,
 }
 
-/// Counts since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Tries.
-    pub tries: u64,
-    /// Of those, how many began more than 100 ms later than they should.
-    pub late: u64,
-    /// The latest of all began so much later.
-    pub latest: Duration,
-}
-
-#[derive(Default)]
-struct Counters {
-    tries: AtomicU64,
-    late: AtomicU64,
-    latest_micros: AtomicU64,
-}
-
 /// The checks that run; dropping this ends them. Needs a tokio runtime around it.
 pub struct Checks {
     prober: Prober,
@@ -74,7 +53,7 @@ pub struct Checks {
     running: HashMap<Arc<Check>, Running>,
     /// Checks started so far.
     started: u32,
-    counters: Arc<Counters>,
+    counted: Arc<Counted>,
 }
 
 struct Running {
@@ -97,8 +76,14 @@ impl Checks {
             reports,
             running: HashMap::new(),
             started: 0,
-            counters: Arc::default(),
+            counted: Arc::default(),
         }
+    }
+
+    /// The same, counting there.
+    #[must_use]
+    pub fn counting(self, counted: Arc<Counted>) -> Self {
+        Self { counted, ..self }
     }
 
     /// Other settings, and whatever the files they name hold now. Counts for checks that [`Self::set`]
@@ -131,12 +116,7 @@ impl Checks {
 
     /// Counts since the start.
     pub fn tally(&self) -> Tally {
-        let Counters { tries, late, latest_micros } = &*self.counters;
-        Tally {
-            tries: tries.load(Relaxed),
-            late: late.load(Relaxed),
-            latest: Duration::from_micros(latest_micros.load(Relaxed)),
-        }
+        self.counted.tally()
     }
 
     fn start(&mut self, check: &Arc<Check>, known: Verdict, resting: bool) -> Running {
@@ -151,7 +131,7 @@ impl Checks {
                 tokio::spawn(file::follow(file, say, check, reports))
             }
             _ => {
-                let beat = Beat { check, known, first, rests, reports, counters: self.counters.clone() };
+                let beat = Beat { check, known, first, rests, reports, counted: self.counted.clone() };
                 tokio::spawn(beat.run(self.prober.clone()))
             }
         };
@@ -172,7 +152,7 @@ struct Beat {
     first: Instant,
     rests: watch::Receiver<bool>,
     reports: mpsc::Sender<Report>,
-    counters: Arc<Counters>,
+    counted: Arc<Counted>,
 }
 
 impl Beat {
@@ -200,9 +180,10 @@ impl Beat {
                 () = sleep_until(due) => {}
             }
             let began = Instant::now();
-            self.counters.count(began.saturating_duration_since(due));
+            self.counted.begins(began.saturating_duration_since(due));
             // What a try needs is held while it runs; thousands of checks sleep.
             let outcome = Box::pin(probe.once()).await;
+            self.counted.ends(&self.check.kind, &outcome);
             let now = Instant::now();
             let before = checker.verdict();
             let retries_left = match outcome.ours {
@@ -235,14 +216,6 @@ fn worth(outcome: &Outcome, last: &Outcome, ago: Duration) -> bool {
         || !last.good
         || (outcome.weight, &outcome.why) != (last.weight, &last.why)
         || ago >= TELL_AGAIN
-}
-
-impl Counters {
-    fn count(&self, late: Duration) {
-        self.tries.fetch_add(1, Relaxed);
-        self.late.fetch_add(u64::from(late > LATE), Relaxed);
-        self.latest_micros.fetch_max(micros(late), Relaxed);
-    }
 }
 
 fn micros(span: Duration) -> u64 {

@@ -2,6 +2,7 @@
 
 use super::{KEPT, Line};
 use crate::event::{Event, EventSender, What};
+use crate::tally::Queue;
 use anyhow::Context;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -68,6 +69,7 @@ impl Keeper {
         let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(line).is_ok());
         if !sent {
             self.lost.fetch_add(1, Ordering::Relaxed);
+            Queue::History.dropped(1);
         }
     }
 }
@@ -98,6 +100,7 @@ impl Book {
             let lines: Vec<Line> = std::iter::once(first).chain(waiting.try_iter().take(WAITING)).collect();
             if let Err(error) = self.append(&lines) {
                 self.lost.fetch_add(lines.len() as u64, Ordering::Relaxed);
+                Queue::History.dropped(lines.len() as u64);
                 self.complain(&format!("cannot be written: {error}"));
             }
         }

@@ -60,7 +60,7 @@ impl<L: Looks> Desk<L> {
         self.views = self.services.iter().map(view).collect();
         self.table =
             self.services.iter().flat_map(Live::rows).map(|(key, row)| (key, Arc::new(row))).collect();
-        self.touched = (0..self.services.len()).collect();
+        self.touched = (0..self.services.len()).map(|number| (number, None)).collect();
         self.flush_on_stop = lvs.flush_on_stop;
         self.fewer_mails = lvs.fewer_mails;
         self.sync.clone_from(&lvs.sync);

@@ -14,7 +14,7 @@
 use super::daemons;
 use super::hands;
 use super::looks::Looks;
-use super::notice::Notice;
+use super::notice::{Cause, Notice, Why};
 use super::operator::Ask;
 use super::orders::Orders;
 use super::service::{Live, Turned};
@@ -22,15 +22,19 @@ use super::table::Table;
 use super::view::{CheckView, Seen, ServiceView, View, describe};
 use super::{Parts, Reading, Readings};
 use crate::check::{Report, Wanted};
+use crate::chronicle::RouterView;
 use crate::event::{Event, What};
+use crate::story::{Task, Trail};
 use arc_swap::ArcSwap;
 use hacluster_conf::model::Config;
 use hacluster_conf::model::lvs::{Check, CheckKind, FlushOnStop, SyncDaemon};
 use hacluster_core::balance::{Adjust, Look, Server};
 use hacluster_core::health::Verdict;
 use hacluster_core::machine::StateKind;
-use hacluster_net::netlink::ipvs::Timeouts;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use hacluster_core::time::Instant as Moment;
+use hacluster_net::clock;
+use hacluster_net::netlink::ipvs::{SyncDaemon as Daemon, Timeouts};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -72,19 +76,30 @@ pub(super) struct Desk<L> {
     pub(super) hands: hands::Orders,
     pub(super) table: Table,
     pub(super) views: View,
-    /// Services of which something changed since they were settled.
-    pub(super) touched: BTreeSet<usize>,
-    /// Checks that turned since then: of which server of which service, and whether that was up.
-    turned: Vec<((usize, usize), bool, Turned)>,
+    /// Services of which something changed since they were settled, and what led to that.
+    pub(super) touched: BTreeMap<usize, Option<Led>>,
+    /// Checks that turned since then, by service: of which server, and whether that was up.
+    turned: BTreeMap<usize, Vec<(usize, bool, Turned)>>,
     /// Services of which only the view is out of date.
     pub(super) stale: BTreeSet<usize>,
     pub(super) parts: Parts,
     pub(super) held: HashSet<IpAddr>,
     pub(super) sync: Option<SyncDaemon>,
+    /// Daemons that were wanted last.
+    pub(super) daemons: Option<Vec<Daemon>>,
     pub(super) timeouts: Timeouts,
     pub(super) flush_on_stop: FlushOnStop,
     /// Mail tells of servers alone, not of single checks.
     pub(super) fewer_mails: bool,
+}
+
+/// What led to a change that no check led to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Led {
+    /// Its story.
+    pub(super) trail: Trail,
+    /// See [`Task::name`].
+    pub(super) name: &'static str,
 }
 
 /// Works until told to stop.
@@ -139,12 +154,13 @@ impl<L: Looks> Desk<L> {
             hands,
             table: Table::new(),
             views: View::default(),
-            touched: BTreeSet::new(),
-            turned: Vec::new(),
+            touched: BTreeMap::new(),
+            turned: BTreeMap::new(),
             stale: BTreeSet::new(),
             parts,
             held: HashSet::new(),
             sync: None,
+            daemons: None,
             timeouts: Timeouts::default(),
             flush_on_stop: FlushOnStop::default(),
             fewer_mails: false,
@@ -152,7 +168,17 @@ impl<L: Looks> Desk<L> {
     }
 
     pub(super) fn say(&self, notice: Notice) {
-        self.parts.events.send_or_drop(Event::now(None, What::Balance(Arc::new(notice))));
+        self.say_on(None, notice);
+    }
+
+    fn say_on(&self, trail: Option<Trail>, notice: Notice) {
+        self.parts.events.send_or_drop(Event::now(None, What::Balance(Arc::new(notice))).on(trail));
+    }
+
+    /// Something changed of a service. What led to it first names the story.
+    pub(super) fn touch(&mut self, service: usize, led: Option<Led>) {
+        let known = self.touched.entry(service).or_default();
+        *known = known.or(led);
     }
 
     /// A check said something worth hearing.
@@ -166,7 +192,7 @@ impl<L: Looks> Desk<L> {
         let adjust = if report.outcome.good { adjust } else { watched.look.adjust };
         let look = Look { up: is_up(&report.check, report.verdict), adjust };
         let (good, why) = (report.outcome.good, report.outcome.why.clone());
-        watched.seen = Some(Arc::new(Seen { outcome: report.outcome, at: report.at }));
+        watched.seen = Some(Arc::new(Seen { outcome: report.outcome, at: report.at, heard: clock::now() }));
         let changed = watched.look != look;
         let turned = watched.look.up != look.up;
         (watched.verdict, watched.look) = (report.verdict, look);
@@ -178,10 +204,10 @@ impl<L: Looks> Desk<L> {
                 if let Some(before) = before {
                     let check = describe(&report.check);
                     let turned = Turned { check, good: look.up, why: why.clone() };
-                    self.turned.push(((service, server), before.is_up(), turned));
+                    self.turned.entry(service).or_default().push((server, before.is_up(), turned));
                 }
                 live.state.look(server, check, look);
-                self.touched.insert(service);
+                self.touched.entry(service).or_default();
             }
             self.stale.insert(service);
         }
@@ -194,32 +220,21 @@ impl<L: Looks> Desk<L> {
     /// Who holds what here, and who rules.
     pub(super) fn look_at_routers(&mut self) {
         let routers = self.parts.board.read().routers();
-        let rules = |name: &String| {
-            routers.iter().any(|view| view.identity.name == *name && view.state() == StateKind::Master)
-        };
-        let daemons = self.sync.as_ref().map(|sync| {
-            let rules = sync.router.as_ref().is_some_and(rules);
-            daemons::wanted(sync, rules)
-        });
-        self.hands.put_daemons(daemons);
-        let mut known = HashSet::new();
+        self.direct_daemons(&routers);
         self.held.clear();
         for view in &routers {
-            for (number, address) in view.setup.addresses.iter().enumerate() {
-                let text = address.text.split_once('/').map_or(address.text.as_str(), |(ip, _)| ip);
-                let Ok(ip) = text.parse::<IpAddr>() else { continue };
-                known.insert(ip);
-                if view.held.present.get(number).copied().unwrap_or(false) {
-                    self.held.insert(ip);
-                }
-            }
+            let present = |number: &usize| view.held.present.get(*number).copied().unwrap_or(false);
+            let held = addresses(view).filter(|(number, _)| present(number)).map(|(_, ip)| ip);
+            self.held.extend(held);
         }
         let mut changed = false;
         for number in 0..self.services.len() {
             let live = &self.services[number];
             let rests = !live.addresses.is_empty() && !live.addresses.iter().any(|ip| self.held.contains(ip));
             if live.state.is_suspended() != rests {
-                self.rest(number, rests);
+                let has = |view: &&RouterView| addresses(view).any(|(_, ip)| live.addresses.contains(&ip));
+                let trail = routers.iter().find(has).and_then(|view| view.trail);
+                self.rest(number, rests, trail);
                 changed = true;
             }
         }
@@ -228,8 +243,29 @@ impl<L: Looks> Desk<L> {
         }
     }
 
+    /// Sync daemons follow their virtual router, as a part of the story of its change.
+    fn direct_daemons(&mut self, routers: &[RouterView]) {
+        let Some(sync) = &self.sync else {
+            self.daemons = None;
+            return self.hands.put_daemons(None, None);
+        };
+        let named = |name: &String| routers.iter().find(|view| view.identity.name == *name);
+        let followed = sync.router.as_ref().and_then(named);
+        let rules = followed.is_some_and(|view| view.state() == StateKind::Master);
+        let wanted = Some(daemons::wanted(sync, rules));
+        let trail = followed.filter(|_| self.daemons != wanted).and_then(|view| view.trail);
+        let task = trail.map(|trail| Task {
+            trail: trail.child(),
+            name: "ipvs.sync_daemon",
+            of: wanted.iter().flatten().map(daemons::words).collect::<Vec<_>>().join("; "),
+            began: clock::now(),
+        });
+        self.daemons.clone_from(&wanted);
+        self.hands.put_daemons(wanted, task);
+    }
+
     /// The checks of a service rest, or do so no more.
-    fn rest(&mut self, number: usize, rests: bool) {
+    fn rest(&mut self, number: usize, rests: bool, trail: Option<Trail>) {
         let Some(live) = self.services.get_mut(number) else { return };
         let config = live.config.clone();
         if !rests {
@@ -242,11 +278,12 @@ impl<L: Looks> Desk<L> {
             }
         }
         live.state.suspend(rests);
-        self.touched.insert(number);
+        let name = if rests { "lvs.rest" } else { "lvs.wake" };
+        self.touch(number, trail.map(|trail| Led { trail, name }));
         let label = ServiceView::label(&config);
         let what =
             if rests { "rest: its address is held elsewhere" } else { "go on: its address is held here" };
-        self.say(Notice::plain(false, format!("{label}: checks {what} (ha_suspend)")));
+        self.say_on(trail, Notice::plain(false, format!("{label}: checks {what} (ha_suspend)")));
     }
 
     /// Tells who looks what is to be looked at.
@@ -263,23 +300,36 @@ impl<L: Looks> Desk<L> {
 
     /// Decides whatever something was said of; tells the kernel, then everybody else.
     pub(super) fn settle(&mut self) {
-        let mut notices = Vec::new();
+        let (mut notices, mut tasks, mut idle) = (Vec::new(), Vec::new(), Vec::new());
         let (mut changed, mut voted) = (false, false);
-        for number in std::mem::take(&mut self.touched) {
+        let mut turned = std::mem::take(&mut self.turned);
+        for (number, led) in std::mem::take(&mut self.touched) {
             let Some(live) = self.services.get_mut(number) else { continue };
             let (checks, config, had) = (&self.checks, live.config.clone(), live.state.has_quorum());
-            notices.extend(live.settle(|server, up| why(&config.servers[server].checks, checks, up)));
+            let mut said = live.settle(|server, up| why(&config.servers[server].checks, checks, up));
+            for (server, was_up, turned) in turned.remove(&number).unwrap_or_default() {
+                if live.state.servers().get(server).map(Server::is_up) == Some(was_up) {
+                    said.extend(live.check_turned(server, &turned, !self.fewer_mails));
+                }
+            }
             voted |= live.state.has_quorum() != had;
+            let mut placed = false;
             for (key, row) in live.rows() {
                 if self.table.get(&key).is_none_or(|before| **before != row) {
                     self.table.insert(key, Arc::new(row));
-                    changed = true;
+                    placed = true;
                 }
+            }
+            changed |= placed;
+            if !said.is_empty() || led.is_some() {
+                let task = task(&config.name, led, &said);
+                notices.extend(said.into_iter().map(|notice| (task.trail, notice)));
+                if placed { tasks.push(task) } else { idle.push(task) }
             }
             self.stale.insert(number);
         }
         if changed {
-            self.hands.put(self.table.clone());
+            self.hands.put_for(self.table.clone(), tasks);
         }
         for number in std::mem::take(&mut self.stale) {
             if let (Some(live), Some(slot)) = (self.services.get(number), self.views.get(number)) {
@@ -289,15 +339,12 @@ impl<L: Looks> Desk<L> {
         if voted {
             self.tell_readings();
         }
-        for ((service, server), was_up, turned) in std::mem::take(&mut self.turned) {
-            let Some(live) = self.services.get(service) else { continue };
-            let is_up = live.state.servers().get(server).map(Server::is_up);
-            if is_up == Some(was_up) {
-                notices.extend(live.check_turned(server, &turned, !self.fewer_mails));
-            }
+        for (trail, notice) in notices {
+            let own = if notice.told.is_some() { trail.child() } else { trail };
+            self.say_on(Some(own), notice);
         }
-        for notice in notices {
-            self.say(notice);
+        for task in idle {
+            hands::done_nothing(&self.parts.events, task);
         }
     }
 
@@ -343,8 +390,27 @@ pub(super) fn is_up(check: &Check, verdict: Verdict) -> bool {
     }
 }
 
+/// The addresses of a virtual router, with their position.
+fn addresses(view: &RouterView) -> impl Iterator<Item = (usize, IpAddr)> + '_ {
+    view.setup.addresses.iter().enumerate().filter_map(|(number, address)| {
+        let text = address.text.split_once('/').map_or(address.text.as_str(), |(ip, _)| ip);
+        Some((number, text.parse().ok()?))
+    })
+}
+
+/// What the kernel shall do for what was `said` of a virtual server.
+fn task(service: &str, led: Option<Led>, said: &[Notice]) -> Task {
+    let causes = said.iter().filter_map(|notice| notice.told.as_ref()?.cause.as_ref());
+    let began = causes.map(|cause| cause.began).min().unwrap_or_else(clock::now);
+    let (trail, name) = match led {
+        Some(led) => (led.trail.child(), led.name),
+        None => (Trail::begin(), "lvs.change"),
+    };
+    Task { trail, name, of: service.to_owned(), began }
+}
+
 /// Why a server with these checks is down, or up again.
-fn why(of: &[Check], known: &HashMap<Arc<Check>, Watched>, up: bool) -> Arc<str> {
+fn why(of: &[Check], known: &HashMap<Arc<Check>, Watched>, up: bool) -> Why {
     let odd: Vec<_> = of
         .iter()
         .filter_map(|check| Some((check, known.get(check)?)))
@@ -357,7 +423,19 @@ fn why(of: &[Check], known: &HashMap<Arc<Check>, Watched>, up: bool) -> Arc<str>
         count if count > 1 && !up => format!("; {} more of its checks fail", count - 1),
         _ => String::new(),
     };
-    format!("{}: {said}{more}", describe(check)).into()
+    let text = format!("{}: {said}{more}", describe(check)).into();
+    let cause = watched.seen.as_ref().map(|seen| Cause {
+        check: describe(check),
+        text: seen.outcome.why.clone(),
+        began: before(seen.heard, seen.outcome.took),
+        ended: seen.heard,
+    });
+    Why { text, cause }
+}
+
+fn before(at: Moment, span: Duration) -> Moment {
+    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    Moment::from_micros(at.as_micros().saturating_sub(micros))
 }
 
 /// What is known of the checks of one server.

@@ -11,8 +11,11 @@
 //! services that are not ours are never touched. A kernel without IPVS is said once, and looked for
 //! again; nobody waits for it. A look costs at most a hundredth of the time.
 
+mod counts;
 mod wishes;
 
+pub use counts::Counts;
+pub(super) use counts::done_nothing;
 pub use wishes::{Counted, Orders, Picture};
 
 use super::daemons;
@@ -90,6 +93,8 @@ pub struct Parts {
     pub inherited: mpsc::Sender<Table>,
     /// Knocked at when the kernel begins to balance, or does so no more.
     pub found: Arc<Notify>,
+    /// What is done and what fails.
+    pub counts: Arc<Counts>,
 }
 
 /// Starts the thread in the network namespace of the caller.
@@ -115,6 +120,7 @@ struct Hands<K, O> {
     flush: bool,
     inherited: Option<mpsc::Sender<Table>>,
     found: Arc<Notify>,
+    counts: Arc<Counts>,
     wanted: Option<Table>,
     /// The kernel's table as far as it is ours, as we left it.
     known: Table,
@@ -138,6 +144,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
             flush: parts.flush,
             inherited: Some(parts.inherited),
             found: parts.found,
+            counts: parts.counts,
             wanted: None,
             known: Table::new(),
             timeouts: None,
@@ -164,7 +171,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
 
     fn obey(&mut self, pending: Pending) {
         if let Some(table) = pending.table {
-            self.want(table);
+            self.do_for(pending.tasks, |hands| hands.want(table));
         }
         if let Some(timeouts) = pending.timeouts {
             self.timeouts = Some(timeouts);
@@ -173,7 +180,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
         if let Some(daemons) = pending.daemons {
             let stop = daemons.is_none().then(Vec::new);
             self.daemons = self.daemons.take().and(stop).or(daemons);
-            self.put_daemons();
+            self.do_for(pending.switch.into_iter().collect(), |hands| hands.put_daemons());
         }
         if !pending.looks.is_empty() {
             if self.looked.is_none_or(|looked| looked.elapsed() > FRESH) {
@@ -198,7 +205,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
             Ok(kernel) => {
                 self.kernel = Some(kernel);
                 if self.picture.load().absent.is_some() {
-                    self.picture.store(Arc::default());
+                    self.picture.store(Arc::new(self.empty(None)));
                     self.found.notify_one();
                     self.say(false, "the kernel balances now (ip_vs is there)".to_owned());
                 }
@@ -208,14 +215,18 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
         };
         let before = self.picture.load();
         if before.absent.as_deref() != Some(error.as_str()) {
-            self.picture
-                .store(Arc::new(Picture { absent: Some(error.as_str().into()), ..Picture::default() }));
+            self.picture.store(Arc::new(self.empty(Some(&error))));
             self.found.notify_one();
             self.say(true, format!("{error}; nothing is balanced, virtual routers go on"));
         }
         self.inherit();
         self.next = Instant::now() + AGAIN;
         false
+    }
+
+    /// Nothing is known of the kernel's table, for this reason.
+    fn empty(&self, absent: Option<&str>) -> Picture {
+        Picture { absent: absent.map(Into::into), mended: self.picture.load().mended, ..Picture::default() }
     }
 
     /// Tells the desk, once, what a predecessor left; nothing when the kernel cannot be asked.
@@ -253,6 +264,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
     /// The kernel does not answer as it should: begin again.
     fn lost(&mut self, error: &NetError) {
         tracing::debug!("{error}");
+        self.counts.lost.add_one();
         self.kernel = None;
         self.known = Table::new();
         self.looked = None;
@@ -298,6 +310,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
             let times = {
                 let mut picture = Picture::clone(&self.picture.load());
                 picture.mended += 1;
+                self.counts.mended.add_one();
                 let times = picture.mended;
                 self.picture.store(Arc::new(picture));
                 times
@@ -358,6 +371,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
         let mut without = BTreeSet::new();
         let mut errors = Vec::new();
         for (command, result) in commands.iter().zip(results) {
+            self.counts.came(&result);
             match (result, command) {
                 (Ok(()), command) => apply(&mut self.known, command),
                 // Its service was refused: that was said.
@@ -403,6 +417,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
         let results = kernel.execute(&commands);
         let mut picture = Picture::clone(&self.picture.load());
         for (command, result) in commands.iter().zip(results) {
+            self.counts.came(&result);
             match result {
                 Ok(()) => self.say(false, daemons::describe(command)),
                 Err(error) if !picture.refused.iter().any(|known| **known == *error.to_string()) => {

@@ -25,14 +25,14 @@ mod table;
 mod view;
 
 pub(crate) use configure::is_called;
-pub use notice::{Notice, Subject, Told};
+pub use notice::{Called, Cause, Notice, Subject, Told};
 pub use operator::{Ask, Done, DoneRow, Unknown};
 pub use orders::Order;
-pub use table::{server_key, service_key};
+pub use table::{server_address, server_key, service_key};
 pub use view::{CheckView, Seen, ServerView, ServiceView, View, describe};
 
 use crate::board::Board;
-use crate::check::Checks;
+use crate::check::{Checks, Counted};
 use crate::event::{Event, EventSender, What};
 use crate::fact::Fact;
 use anyhow::Context;
@@ -103,6 +103,8 @@ struct Inner {
     state_dir: PathBuf,
     view: Arc<ArcSwap<View>>,
     readings: watch::Sender<Option<Arc<Readings>>>,
+    counted: Arc<Counted>,
+    counts: Arc<hands::Counts>,
     routers: Arc<Notify>,
     follows: Arc<AtomicBool>,
     running: Mutex<Option<Running>>,
@@ -126,6 +128,8 @@ impl Lvs {
             state_dir: state_dir.to_owned(),
             view: Arc::new(ArcSwap::from_pointee(View::default())),
             readings: watch::Sender::default(),
+            counted: Arc::default(),
+            counts: Arc::default(),
             routers: Arc::default(),
             follows: Arc::default(),
             running: Mutex::default(),
@@ -155,7 +159,8 @@ impl Lvs {
     }
 
     fn start(&self, config: &Config, record: Record) -> anyhow::Result<Running> {
-        let Inner { events, board, state_dir, view, readings, routers, follows, .. } = &*self.0;
+        let Inner { events, board, state_dir, view, readings, counted, counts, routers, follows, .. } =
+            &*self.0;
         let (messages, heard) = mpsc::channel(MESSAGES);
         let (reports, reported) = mpsc::channel(REPORTS);
         let (inherited, inheritance) = mpsc::channel(1);
@@ -165,6 +170,7 @@ impl Lvs {
             flush: config.lvs.flush,
             inherited,
             found: routers.clone(),
+            counts: counts.clone(),
         };
         let (hands, kernel) =
             hands::spawn(to_kernel, Ipvs::open).context("cannot start the thread for IPVS")?;
@@ -179,11 +185,12 @@ impl Lvs {
             routers: routers.clone(),
             follows: follows.clone(),
         };
-        let (orders, initial) = (hands.clone(), config.clone());
+        let (orders, initial, counted) = (hands.clone(), config.clone(), counted.clone());
         let desk = std::thread::Builder::new().name("hacluster-lvs".into());
         let desk = desk.spawn(move || {
             runtime.block_on(async {
                 let looks = Checks::new(looks::settings(&initial), Path::new(OURSELVES), reports);
+                let looks = looks.counting(counted);
                 let desk = Desk::new(parts, looks, orders);
                 desk::run(desk, heard, reported, inheritance).await;
             });
@@ -211,6 +218,16 @@ impl Lvs {
     /// All virtual servers as a status shows them.
     pub fn view(&self) -> Arc<View> {
         self.0.view.load_full()
+    }
+
+    /// What was asked of the kernel.
+    pub fn counts(&self) -> &Arc<hands::Counts> {
+        &self.0.counts
+    }
+
+    /// What checks came to.
+    pub fn checks(&self) -> &Arc<Counted> {
+        &self.0.counted
     }
 
     /// What the kernel has, as last seen; nothing while nothing is balanced.

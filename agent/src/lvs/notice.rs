@@ -1,7 +1,9 @@
 //! What happened to virtual and real servers, for everybody who tells it.
 
+use super::table::server_address;
 use hacluster_conf::model::Command;
 use hacluster_conf::model::lvs::{Frontend, VirtualServer};
+use hacluster_core::time::Instant;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,11 +62,62 @@ impl fmt::Display for Subject {
     }
 }
 
+/// A virtual server, or a real server of one, as `haclusterctl lvs`, metrics and spans name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The virtual server, as configured: `10.0.0.1 80`, `fwmark 3`, `group web`.
+    pub service: String,
+    /// The real server, with its port: `10.0.0.2:80`; absent when the virtual server is meant.
+    pub server: Option<String>,
+}
+
+impl Called {
+    /// The virtual server itself.
+    pub fn service(of: &VirtualServer) -> Self {
+        Self { service: of.name.clone(), server: None }
+    }
+
+    /// Its real server at `to`.
+    pub fn server(of: &VirtualServer, to: SocketAddr) -> Self {
+        Self { server: Some(server_address(of, to).to_string()), ..Self::service(of) }
+    }
+}
+
+/// The check whose verdict decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// What was tried: `HTTP check of 10.0.0.2:80`.
+    pub check: String,
+    /// What came of it.
+    pub text: Arc<str>,
+    /// When the try that decided began.
+    pub began: Instant,
+    /// When its result was heard.
+    pub ended: Instant,
+}
+
+/// Why a server came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Why {
+    /// For people.
+    pub text: Arc<str>,
+    /// The check that decided, where one did.
+    pub cause: Option<Cause>,
+}
+
+impl From<&str> for Why {
+    fn from(text: &str) -> Self {
+        Self { text: text.into(), cause: None }
+    }
+}
+
 /// A virtual or real server came or went, or one check of a real server turned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// Which.
+    /// Which, for scripts, fifos and mail.
     pub subject: Subject,
+    /// Which, for status, metrics and spans.
+    pub called: Called,
     /// It came, or is still there.
     pub up: bool,
     /// The check that turned without any effect on the server: `TCP check of 10.0.0.2:80 failed`. Nothing
@@ -72,6 +125,8 @@ pub struct Told {
     pub check: Option<String>,
     /// Why, for people.
     pub why: Arc<str>,
+    /// The check that decided, where one did.
+    pub cause: Option<Cause>,
     /// What is run, and the keyword that names it.
     pub hook: Option<(&'static str, Command)>,
     /// Mail is sent.

@@ -1,12 +1,13 @@
 //! What operators ask of real servers: drained, enabled, another weight.
 
 use super::configure::is_called;
-use super::desk::Desk;
+use super::desk::{Desk, Led};
 use super::looks::Looks;
 use super::notice::Notice;
 use super::orders::{Order, Place};
 use super::service::Live;
 use super::view::ServiceView;
+use crate::story::Trail;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
@@ -29,6 +30,8 @@ pub struct Ask {
     pub reason: String,
     /// For so long at most.
     pub limit: Option<Duration>,
+    /// The story it belongs to.
+    pub trail: Option<Trail>,
     /// Only say what would be.
     pub dry_run: bool,
     /// Where the answer goes.
@@ -79,7 +82,9 @@ impl<L: Looks> Desk<L> {
                 since: now,
                 until: ask.limit.and_then(|limit| now.checked_add(limit)),
             });
-            let rows = places.iter().map(|at| self.order(*at, order.as_ref(), ask.dry_run)).collect();
+            let led = ask.trail.map(|trail| Led { trail, name: "lvs.order" });
+            let row = |at: &(usize, usize)| self.order(*at, order.as_ref(), (ask.dry_run, led));
+            let rows = places.iter().map(row).collect();
             let saved = if ask.dry_run { Ok(()) } else { self.orders.save() };
             self.settle();
             Done { rows, forgetful: saved.err() }
@@ -87,7 +92,12 @@ impl<L: Looks> Desk<L> {
         let _ = ask.reply.send(answer);
     }
 
-    fn order(&mut self, (service, server): (usize, usize), order: Option<&Order>, dry_run: bool) -> DoneRow {
+    fn order(
+        &mut self,
+        (service, server): (usize, usize),
+        order: Option<&Order>,
+        (dry_run, led): (bool, Option<Led>),
+    ) -> DoneRow {
         let live = &mut self.services[service];
         let place = Place { service: live.config.name.clone(), server: live.config.servers[server].to };
         let mut tried = live.clone();
@@ -107,7 +117,7 @@ impl<L: Looks> Desk<L> {
         if !dry_run {
             live.order(server, order.cloned());
             self.orders.set(&place, order.cloned());
-            self.touched.insert(service);
+            self.touch(service, led);
         }
         row
     }
@@ -174,8 +184,8 @@ impl<L: Looks> Desk<L> {
                 let at = live.config.servers.iter().position(|server| server.to == place.server);
                 let Some(server) = at.filter(|_| live.config.name == place.service) else { continue };
                 live.order(server, None);
-                self.touched.insert(number);
                 let label = ServiceView::label(&live.config);
+                self.touch(number, None);
                 let text = format!(
                     "{label}: the time of {}'s order for real server {} is up ({})",
                     order.by, place.server, order.reason

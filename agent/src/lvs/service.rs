@@ -4,7 +4,7 @@
 //!   looks, orders, rest --> core::balance --> rows of the kernel's table, notices, view
 //! ```
 
-use super::notice::{Notice, Subject, Told};
+use super::notice::{Called, Notice, Subject, Told, Why};
 use super::orders::Order;
 use super::table::{self, Row};
 use super::view::{CheckView, ServerView, ServiceView};
@@ -92,7 +92,7 @@ impl Live {
 
     /// Decides, and says what changed. `why_down` says why a server fails its checks, `why_up` why it
     /// does no more.
-    pub(super) fn settle(&mut self, why: impl Fn(usize, bool) -> Arc<str>) -> Vec<Notice> {
+    pub(super) fn settle(&mut self, why: impl Fn(usize, bool) -> Why) -> Vec<Notice> {
         let changes = self.state.settle();
         let mut notices = Vec::new();
         for change in changes {
@@ -109,9 +109,9 @@ impl Live {
         &mut self,
         number: usize,
         up: bool,
-        why: &impl Fn(usize, bool) -> Arc<str>,
+        why: &impl Fn(usize, bool) -> Why,
     ) -> Option<Notice> {
-        let why = why(number, up);
+        let Why { text: why, cause } = why(number, up);
         let (config, past) = (self.config.servers.get(number)?, self.servers.get_mut(number)?);
         (past.since, past.why) = (SystemTime::now(), why.clone());
         let subject = Subject::server(&self.config, config.to);
@@ -123,7 +123,8 @@ impl Live {
             if up { "up" } else { "down" }
         );
         let hook = hook.1.clone().map(|command| (hook.0, command));
-        let told = Told { subject, up, check: None, why, hook, mail: config.mail };
+        let called = Called::server(&self.config, config.to);
+        let told = Told { subject, called, up, check: None, why, cause, hook, mail: config.mail };
         Some(Notice { warning: !up, text, told: Some(Arc::new(told)) })
     }
 
@@ -134,7 +135,8 @@ impl Live {
         let why: Arc<str> = "set up".into();
         let text = format!("{}: real server {} is up: {why}", ServiceView::label(&self.config), config.to);
         let hook = config.notify_up.clone().map(|command| ("notify_up", command));
-        let told = Told { subject, up, check: None, why, hook, mail: false };
+        let called = Called::server(&self.config, config.to);
+        let told = Told { subject, called, up, check: None, why, cause: None, hook, mail: false };
         up.then(|| Notice { warning: false, text, told: Some(Arc::new(told)) })
     }
 
@@ -147,7 +149,8 @@ impl Live {
         let text = format!("{of}: {check} {verb}: {why}; real server {} is {state} as before", config.to);
         let check = Some(format!("{check} {verb}"));
         let subject = Subject::server(&self.config, config.to);
-        let told = Told { subject, up, check, why: why.clone(), hook: None, mail: true };
+        let (called, why) = (Called::server(&self.config, config.to), why.clone());
+        let told = Told { subject, called, up, check, why, cause: None, hook: None, mail: true };
         let told = (mail && config.mail).then(|| Arc::new(told));
         Some(Notice { warning: false, text, told })
     }
@@ -184,7 +187,8 @@ impl Live {
         let hook = hook.1.clone().map(|command| (hook.0, command));
         let verb = if up { "has its quorum" } else { "lost its quorum" };
         let text = format!("{} {verb}: {why}", ServiceView::label(config));
-        let told = Told { subject: Subject::service(config), up, check: None, why, hook, mail: config.mail };
+        let (subject, called) = (Subject::service(config), Called::service(config));
+        let told = Told { subject, called, up, check: None, why, cause: None, hook, mail: config.mail };
         Notice { warning: !up, text, told: Some(Arc::new(told)) }
     }
 
@@ -196,7 +200,7 @@ impl Live {
         let mut last = self.clone();
         let up = |number: &usize| last.state.servers().get(*number).is_some_and(Server::is_up);
         let ending: Vec<usize> = (0..self.servers.len()).filter(up).collect();
-        let why = |_, _| Arc::from("the agent stops");
+        let why = |_, _| Why::from("the agent stops");
         let mut notices: Vec<_> =
             ending.into_iter().filter_map(|number| last.server_changed(number, false, &why)).collect();
         if self.state.has_quorum() {

@@ -89,6 +89,12 @@ pub fn server_key(frontend: &Frontend, to: SocketAddr) -> DestKey {
     DestKey { ip: to.ip(), port }
 }
 
+/// Where a real server of `of` is: without a port of its own it has that of the virtual server.
+pub fn server_address(of: &VirtualServer, to: SocketAddr) -> SocketAddr {
+    let key = of.frontends.first().map(|frontend| server_key(frontend, to));
+    key.map_or(to, |key| SocketAddr::new(key.ip, key.port))
+}
+
 /// The addresses it answers at; none for a mark.
 pub(super) fn addresses(of: &VirtualServer) -> Vec<IpAddr> {
     let address = |frontend: &Frontend| match frontend {

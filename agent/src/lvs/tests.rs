@@ -8,6 +8,7 @@ use crate::board::Board;
 use crate::check::{Outcome, Report, Wanted};
 use crate::chronicle::tests::chronicle;
 use crate::event::{Event, What};
+use crate::fact::Fact;
 use crate::lvs::record::Record;
 use crate::mailbox::{Receiver, mailbox};
 use hacluster_conf::model::Config;
@@ -127,8 +128,14 @@ impl Stage {
         let (reports, reported) = mpsc::channel(64);
         let (inherited, inheritance) = mpsc::channel(1);
         let record = Record::of(dir.path());
-        let to_kernel =
-            hands::Parts { events: events.clone(), record, flush: false, inherited, found: Arc::default() };
+        let to_kernel = hands::Parts {
+            events: events.clone(),
+            record,
+            flush: false,
+            inherited,
+            found: Arc::default(),
+            counts: Arc::default(),
+        };
         let (orders, _) = hands::spawn(to_kernel, fake(&kernel)).unwrap();
         let (looks, view) = (Noted::default(), Arc::default());
         let sender = tokio::sync::watch::Sender::default();
@@ -177,7 +184,7 @@ impl Stage {
         let (reply, answer) = oneshot::channel();
         let (by, reason) = ("alice".to_owned(), "disk".to_owned());
         let (server, service) = (server.to_owned(), String::new());
-        let ask = Ask { server, service, weight, by, reason, limit: None, dry_run, reply };
+        let ask = Ask { server, service, weight, by, reason, limit: None, trail: None, dry_run, reply };
         self.messages.blocking_send(Message::Ask(Box::new(ask))).unwrap();
         answer.blocking_recv().unwrap()
     }
@@ -422,4 +429,35 @@ fn servers_that_are_up_when_they_are_set_up_are_told_where_that_is_wanted() {
     stage.hears("real server 10.0.0.3:80 is up: set up");
     let said = stage.said.lock().unwrap().join("\n");
     assert!(said.matches("10.0.0.2:80 is up").count() == 1 && !said.contains("10.0.0.4"), "{said}");
+}
+
+#[test]
+fn a_server_that_leaves_is_one_story_with_one_reason_in_line_view_and_notification() {
+    let stage = Stage::open();
+    stage.configure(vec![web()]);
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1");
+    stage.report(A, false, "connection refused");
+    let until = Instant::now() + Duration::from_secs(20);
+    let (mut gone, mut done) = (None, None);
+    while gone.is_none() || done.is_none() {
+        assert!(Instant::now() < until, "{gone:?} {done:?}");
+        match stage.events.pop() {
+            Some(Event { what: What::Balance(notice), trail, .. }) if notice.text.contains("is down") => {
+                gone = notice.told.clone().zip(trail).map(|(told, trail)| (told, trail, notice.text.clone()));
+            }
+            Some(Event { what: What::Fact(Fact::Balanced(of)), trail, .. }) => done = Some((of, trail)),
+            Some(_) => {}
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+    let ((told, own, line), (done, trail)) = (gone.unwrap(), done.unwrap());
+    let reason = "TCP check of 10.0.0.2:80: connection refused";
+    assert_eq!((&*told.why, line.ends_with(reason)), (reason, true), "{line}");
+    let view = stage.view.load()[0].load_full();
+    assert_eq!(view.servers[0].why, told.why);
+    assert_eq!(told.cause.as_ref().unwrap().text, "connection refused".into());
+    assert_eq!(told.called.server.as_deref(), Some("10.0.0.2:80"));
+    assert_eq!((trail, own.parent()), (Some(done.task.trail), Some(done.task.trail.span())));
+    assert_eq!((done.task.name, &*done.task.of), ("lvs.change", &*view.config.name));
+    assert!(done.sent > 0 && done.refused == 0 && done.begun >= done.task.began);
 }

@@ -5,6 +5,7 @@ use crate::check::Outcome;
 use arc_swap::ArcSwap;
 use hacluster_conf::model::lvs::{Check, CheckKind, Frontend, VirtualServer};
 use hacluster_core::health::Verdict;
+use hacluster_core::time::Instant;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -71,6 +72,8 @@ pub struct Seen {
     pub outcome: Outcome,
     /// When.
     pub at: SystemTime,
+    /// When it was heard of, by the clock of events.
+    pub heard: Instant,
 }
 
 impl ServiceView {

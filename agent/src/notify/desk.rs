@@ -9,7 +9,8 @@ use super::subject::{Change, Subject, Word, of_members};
 use super::voice::Voice;
 use super::{Flags, Message, Why};
 use crate::event::{EventSender, Identity};
-use crate::script::Runner;
+use crate::script::{Purpose, Runner};
+use crate::story::Trail;
 use hacluster_conf::model::{self, Command};
 use hacluster_core::machine::StateKind;
 use hacluster_core::time::Duration as Limit;
@@ -162,6 +163,7 @@ impl Desk {
                 (Err(outcome), _) => outcome,
                 (Ok(_), None) => crate::script::Outcome::failed("there is no script runner"),
             };
+            Purpose::Notification.ended(&outcome);
             let text = format!("{keyword} {program}: {}", told(&outcome));
             if outcome.is_success() { voice.done(None, text) } else { voice.trouble(None, text) }
         }
@@ -193,11 +195,13 @@ impl Desk {
 
     fn hear(&mut self, message: Message) {
         match message {
-            Message::Entered { router, state, priority, why } => self.enter(router, state, priority, why),
+            Message::Entered { router, state, priority, why, trail } => {
+                self.enter(router, state, priority, (why, trail));
+            }
             Message::Stands { router, state, priority } => self.stand(router, state, priority),
             Message::RivalHeard { router, why } => self.rival(router, why),
             Message::Removed { router } => self.remove(&router),
-            Message::Balanced(told) => self.balanced(&told),
+            Message::Balanced(told, trail) => self.balanced(&told, trail),
             Message::InForce(in_force) => self.reload(Settings::of(&in_force.loaded.config)),
         }
         let lost = self.parts.lost.swap(0, Ordering::Relaxed);
@@ -207,17 +211,23 @@ impl Desk {
         }
     }
 
-    pub(super) fn enter(&mut self, router: Arc<Identity>, state: StateKind, priority: u8, why: Why) {
+    pub(super) fn enter(
+        &mut self,
+        router: Arc<Identity>,
+        state: StateKind,
+        priority: u8,
+        (why, trail): (Why, Option<Trail>),
+    ) {
         let name = router.name.clone();
         let before = self.routers.get(&name).and_then(|known| known.word);
         let word = Word::of(state).or_else(|| self.word_of_end(&name, before));
         let known = Known { router: router.clone(), word, priority, tell_again: None };
         self.routers.insert(name.clone(), known);
         if let Some(word) = word.filter(|word| Some(*word) != before) {
-            let change = Change { router: Some(router), word, priority, why, hook: None };
+            let change = Change { router: Some(router), word, priority, why, hook: None, trail };
             self.change(Subject::Instance(name.clone()), change);
         }
-        self.regroup(&name);
+        self.regroup(&name, trail);
     }
 
     /// What a router that runs no more is told as. One that only starts anew is told by what it becomes.
@@ -241,14 +251,14 @@ impl Desk {
     fn stand(&mut self, router: Arc<Identity>, state: StateKind, priority: u8) {
         let Some(known) = self.routers.get_mut(&router.name) else {
             if Word::of(state).is_some() {
-                self.enter(router, state, priority, "it was so when notifications began".into());
+                self.enter(router, state, priority, ("it was so when notifications began".into(), None));
             }
             return;
         };
         if known.word != Word::of(state) {
             let over = matches!(known.word, Some(Word::Stop | Word::Deleted));
             if !(over && state == StateKind::Initialize) {
-                self.enter(router, state, priority, "told late: the change itself was lost".into());
+                self.enter(router, state, priority, ("told late: the change itself was lost".into(), None));
             }
             return;
         }
@@ -272,7 +282,8 @@ impl Desk {
             let patience = self.settings.patience.get(&router.name).copied().unwrap_or_default();
             known.tell_again = Some((Instant::now() + patience, why.clone()));
         }
-        let change = Change { router: Some(router), word: Word::RivalHeard, priority, why, hook: None };
+        let change =
+            Change { router: Some(router), word: Word::RivalHeard, priority, why, hook: None, trail: None };
         self.change(subject, change);
     }
 
@@ -281,7 +292,8 @@ impl Desk {
         if known.is_some_and(|known| known.word.is_some_and(|word| word != Word::Deleted)) {
             let (router, priority) = known.map(|known| (known.router.clone(), known.priority)).unzip();
             if let (Some(router), Some(priority)) = (router, priority) {
-                self.enter(router, StateKind::Initialize, priority, "it is configured no more".into());
+                let why = "it is configured no more".into();
+                self.enter(router, StateKind::Initialize, priority, (why, None));
             }
         }
         if !self.settings.knows(&router.name) {
@@ -291,7 +303,7 @@ impl Desk {
     }
 
     /// Tells groups of `member` what became of them.
-    fn regroup(&mut self, member: &str) {
+    fn regroup(&mut self, member: &str, trail: Option<Trail>) {
         let of = |(_, members): &(&String, &Vec<String>)| members.iter().any(|name| name == member);
         let groups: Vec<_> = self.settings.groups.iter().filter(of).collect();
         let mut changes = Vec::new();
@@ -303,7 +315,7 @@ impl Desk {
                 let why = format!("its member {member} was the last to change");
                 changes.push((
                     group.clone(),
-                    Change { router: None, word, priority: 0, why: why.into(), hook: None },
+                    Change { router: None, word, priority: 0, why: why.into(), hook: None, trail },
                 ));
             }
         }

@@ -9,7 +9,8 @@
 
 use super::hooks::{prepare, told};
 use super::voice::{Sparing, Voice};
-use crate::script::Runner;
+use crate::script::{Purpose, Runner};
+use crate::tally::Queue;
 use anyhow::{Context, anyhow, bail};
 use hacluster_conf::model::{self, Scripts};
 use hacluster_programs::fifo::{not_a_fifo, owner};
@@ -93,6 +94,7 @@ impl Fifo {
         let mut lines = self.buffer.lock();
         if lines.waiting.len() == LINES_MAX {
             lines.waiting.pop_front(); // the latest states matter most
+            Queue::FifoLines.dropped(1);
             let lost = lines.lost.count(1);
             self.buffer.say_lost(lost);
         }
@@ -273,6 +275,7 @@ async fn keep_reading(
             (Err(outcome), _) => outcome,
             (Ok(_), None) => crate::script::Outcome::failed("there is no script runner"),
         };
+        Purpose::Reader.ended(&outcome);
         if outcome.took > PAUSE.1 {
             pause = PAUSE.0;
         }

@@ -3,7 +3,7 @@
 use super::subject::{Change, Subject, Word};
 use super::voice::Voice;
 use crate::script::resolve::resolve;
-use crate::script::{Job, Outcome, Runner};
+use crate::script::{Job, Outcome, Purpose, Runner};
 use hacluster_conf::model::{Command, Notify, Scripts};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +71,7 @@ impl Means {
         let mut pause = RETRY.0;
         loop {
             let outcome = self.run_once(subject, change, hook).await;
+            Purpose::Notification.ended(&outcome);
             let retried = self.retry && !outcome.is_success() && change.word != Word::Stop;
             let again = if retried { format!("; again in {} s", pause.as_secs()) } else { String::new() };
             let text = format!("{}: {}{again}", describe(subject, change, hook), told(&outcome));
@@ -157,7 +158,7 @@ mod tests {
     }
 
     fn lines(notify: &Notify, subject: &Subject, word: Word, priority: u8) -> Vec<String> {
-        let change = Change { router: None, word, priority, why: "".into(), hook: None };
+        let change = Change { router: None, word, priority, why: "".into(), hook: None, trail: None };
         let hooks = hooks(notify, subject, &change);
         hooks.iter().map(|hook| format!("{}={}", hook.keyword, hook.command.argv.join(" "))).collect()
     }

@@ -1,8 +1,11 @@
 //! One mail: its subject after keepalived's custom, so that filters go on to work, and a body that says why.
 
 use super::subject::{Change, Subject, Word};
+use crate::story::{Delivery, Mailed, Trail};
 use anyhow::Context;
 use hacluster_conf::model::Mail;
+use hacluster_core::time::Instant as Moment;
+use hacluster_net::clock;
 use lettre::Message;
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -18,6 +21,10 @@ pub(super) struct Letter {
     pub(super) since: Instant,
     pub(super) subject: String,
     pub(super) body: String,
+    /// The same by the clock of events.
+    pub(super) begun: Moment,
+    /// The story it belongs to.
+    pub(super) trail: Option<Trail>,
     /// The only recipients; all that are configured when absent.
     pub(super) only: Option<Vec<String>>,
 }
@@ -40,6 +47,8 @@ impl Letter {
         Some(Self {
             at: SystemTime::now(),
             since: Instant::now(),
+            begun: clock::now(),
+            trail: change.trail,
             subject: one_line(&format!("[{node}] VRRP {who} - Entering {} state", change.word)),
             body,
             only: None,
@@ -55,6 +64,8 @@ impl Letter {
         Self {
             at: SystemTime::now(),
             since: Instant::now(),
+            begun: clock::now(),
+            trail: change.trail,
             subject: one_line(&format!("[{node}] {who} - {}", change.word)),
             body: format!("{who} is {} on node {node}.\n\nWhy: {}\n", change.word, change.why),
             only: None,
@@ -62,9 +73,9 @@ impl Letter {
     }
 
     /// Tells of a `check` of a real server that turned, while the server stays what it is.
-    pub(super) fn of_check(node: &str, told: &crate::lvs::Told, check: &str) -> Self {
+    pub(super) fn of_check(node: &str, told: &crate::lvs::Told, check: &str, trail: Option<Trail>) -> Self {
         let word = if told.up { Word::Up } else { Word::Down };
-        let change = Change { router: None, word, priority: 0, why: told.why.clone(), hook: None };
+        let change = Change { router: None, word, priority: 0, why: told.why.clone(), hook: None, trail };
         let letter = Self::balanced(node, &told.subject, &change);
         Self {
             subject: one_line(&format!("{} ({check})", letter.subject)),
@@ -76,6 +87,12 @@ impl Letter {
     /// Who gets it.
     pub(super) fn recipients<'a>(&'a self, mail: &'a Mail) -> &'a [String] {
         self.only.as_deref().unwrap_or(&mail.to)
+    }
+
+    /// What came of it.
+    pub(super) fn came_to(&self, delivery: Delivery, recipients: usize, why: &str) -> Mailed {
+        let (subject, text) = (self.subject.clone(), why.to_owned());
+        Mailed { delivery, count: 1, subject, recipients, begun: self.begun, text }
     }
 
     /// As it goes out.
@@ -141,6 +158,7 @@ mod tests {
             priority: 100,
             why: "master 192.0.2.2 fell silent".into(),
             hook: None,
+            trail: None,
         };
         let letter = Letter::of("R1", &Subject::Instance("VI_1".into()), &change).unwrap();
         let text = String::from_utf8(letter.message(&settings()).unwrap().formatted()).unwrap();
@@ -159,8 +177,14 @@ mod tests {
 
     #[test]
     fn virtual_and_real_servers_have_the_subjects_that_filters_know() {
-        let change =
-            Change { router: None, word: Word::Down, priority: 0, why: "refused".into(), hook: None };
+        let change = Change {
+            router: None,
+            word: Word::Down,
+            priority: 0,
+            why: "refused".into(),
+            hook: None,
+            trail: None,
+        };
         let subject = |server: Option<&str>| {
             let server = server.map(str::to_owned);
             let of = crate::lvs::Subject { service: "[10.0.0.1]:tcp:80".into(), server };
@@ -182,13 +206,15 @@ mod tests {
         let check = "HTTP check of 10.0.0.2:80 fails";
         let told = crate::lvs::Told {
             subject,
+            called: crate::lvs::Called { service: "10.0.0.1 80".into(), server: None },
             up: false,
             check: Some(check.into()),
             why: "HTTP 503".into(),
+            cause: None,
             hook: None,
             mail: true,
         };
-        let letter = Letter::of_check("R1", &told, check);
+        let letter = Letter::of_check("R1", &told, check, None);
         assert_eq!(
             letter.subject,
             "[R1] Realserver [10.0.0.2]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN (HTTP check of 10.0.0.2:80 fails)"
@@ -198,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_name_cannot_add_a_header() {
-        let change = Change { router: None, word: Word::Fault, priority: 0, why: "x".into(), hook: None };
+        let change =
+            Change { router: None, word: Word::Fault, priority: 0, why: "x".into(), hook: None, trail: None };
         let letter = Letter::of("R\r\nBcc: x@y.z", &Subject::Group("G".into()), &change).unwrap();
         let text = String::from_utf8(letter.message(&settings()).unwrap().formatted()).unwrap();
         let headers = text.split("\r\n\r\n").next().unwrap();
@@ -207,7 +234,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_named() {
-        let change = Change { router: None, word: Word::Fault, priority: 0, why: "x".into(), hook: None };
+        let change =
+            Change { router: None, word: Word::Fault, priority: 0, why: "x".into(), hook: None, trail: None };
         let letter = Letter::of("R1", &Subject::Group("G".into()), &change).unwrap();
         let mail = Mail { to: vec!["nobody".into()], ..settings() };
         assert!(letter.message(&mail).unwrap_err().to_string().contains("`nobody` is no mail address"));

@@ -7,6 +7,8 @@
 use super::letter::Letter;
 use super::smtp::{Failure, Session};
 use super::voice::{Sparing, Voice};
+use crate::story::{Delivery, Mailed};
+use crate::tally::Queue;
 use hacluster_conf::model::Mail;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -102,6 +104,7 @@ impl Post {
         .await;
         let left = self.shared.lock().left();
         if left > 0 {
+            Queue::Mails.dropped(left as u64);
             self.shared.voice.trouble(None, format!("{left} mail(s) given up: the agent stops"));
         }
     }
@@ -119,6 +122,10 @@ impl Shared {
     }
 
     fn lose(&self, state: &mut State, count: u64, why: &str) {
+        if count > 0 {
+            Queue::Mails.dropped(count);
+            self.voice.mailed(None, Mailed::many(count, why));
+        }
         if let Some(count) = state.lost.count(count) {
             self.voice.trouble(None, format!("{count} mail(s) lost: {why}"));
         }
@@ -236,6 +243,7 @@ impl Carrier {
         }
         (self.failures, self.pause, self.away) = (0, PAUSE.0, Sparing::default());
         let to = letter.recipients(settings).join(", ");
+        voice.mailed(letter.trail, letter.came_to(Delivery::Sent, letter.recipients(settings).len(), ""));
         voice.done(None, format!("mail to {to}: {}", letter.subject));
     }
 
@@ -247,6 +255,7 @@ impl Carrier {
             self.shared.put_back(to.iter().map(one));
             return;
         }
+        self.shared.voice.mailed(letter.trail, letter.came_to(Delivery::Refused, to.len(), why));
         if let Some(count) = self.refused.count(1) {
             let (to, server) = (to.join(", "), server(settings));
             let text = format!("{count} mail(s) given up, the latest to {to}: mail server {server}: {why}");

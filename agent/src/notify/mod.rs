@@ -31,6 +31,8 @@ use crate::event::{Event, EventSender, Identity, What, explain};
 use crate::fact::Fact;
 use crate::in_force::InForce;
 use crate::lvs::Told;
+use crate::story::Trail;
+use crate::tally::Queue;
 use anyhow::Context;
 use hacluster_conf::model::Config;
 use hacluster_core::machine::{Note, StateKind};
@@ -51,7 +53,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 enum Message {
     /// A router entered a state.
-    Entered { router: Arc<Identity>, state: StateKind, priority: u8, why: Why },
+    Entered { router: Arc<Identity>, state: StateKind, priority: u8, why: Why, trail: Option<Trail> },
     /// A router stands so; nothing new unless a change was lost.
     Stands { router: Arc<Identity>, state: StateKind, priority: u8 },
     /// A master heard another one with a lower priority.
@@ -59,7 +61,7 @@ enum Message {
     /// A router is gone.
     Removed { router: Arc<Identity> },
     /// A virtual or real server came or went.
-    Balanced(Arc<Told>),
+    Balanced(Arc<Told>, Option<Trail>),
     /// Another configuration.
     InForce(Arc<InForce>),
 }
@@ -79,6 +81,7 @@ impl Feed {
         let Some(message) = message(event) else { return };
         if self.messages.try_send(message).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
+            Queue::Changes.dropped(1);
         }
     }
 }
@@ -88,7 +91,7 @@ fn message(event: &Event) -> Option<Message> {
         return Some(Message::InForce(in_force.clone()));
     }
     if let What::Balance(notice) = &event.what {
-        return notice.told.clone().map(Message::Balanced);
+        return notice.told.clone().map(|told| Message::Balanced(told, event.trail));
     }
     let router = event.router.clone()?;
     match &event.what {
@@ -97,6 +100,7 @@ fn message(event: &Event) -> Option<Message> {
             state: transition.to,
             priority: priority.get(),
             why: explain(&transition.reason, detail.as_deref()).into(),
+            trail: event.trail,
         }),
         What::Note(Note::RivalHeard(heard)) => {
             let why = format!("{} also ruled, with priority {}", heard.sender, heard.priority);

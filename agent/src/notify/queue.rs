@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn change(word: Word) -> Change {
-        Change { router: None, word, priority: 100, why: "".into(), hook: None }
+        Change { router: None, word, priority: 100, why: "".into(), hook: None, trail: None }
     }
 
     #[test]

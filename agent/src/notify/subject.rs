@@ -3,6 +3,7 @@
 use super::hooks::Hook;
 use crate::event::Identity;
 use crate::lvs as balance;
+use crate::story::Trail;
 use hacluster_core::machine::StateKind;
 use std::fmt;
 use std::sync::Arc;
@@ -99,6 +100,8 @@ pub(super) struct Change {
     pub(super) why: Arc<str>,
     /// The one program that tells it, where that does not follow from the settings.
     pub(super) hook: Option<Hook>,
+    /// The story it belongs to.
+    pub(super) trail: Option<Trail>,
 }
 
 /// What a group is when its members are these; none while they are on their way.

@@ -6,6 +6,7 @@ use super::hooks::{Hook, Means, hooks};
 use super::letter::Letter;
 use super::subject::{Change, Subject, Word};
 use crate::lvs::Told;
+use crate::story::Trail;
 use hacluster_core::machine::StateKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,9 +43,9 @@ impl Desk {
     }
 
     /// Tells that a virtual or real server came or went.
-    pub(super) fn balanced(&mut self, told: &Told) {
+    pub(super) fn balanced(&mut self, told: &Told, trail: Option<Trail>) {
         if let Some(check) = &told.check {
-            self.post.send(Letter::of_check(&self.settings.node, told, check));
+            self.post.send(Letter::of_check(&self.settings.node, told, check, trail));
             return;
         }
         for (fifo, pipe) in self.fifos.iter().zip(&self.settings.fifos) {
@@ -55,7 +56,7 @@ impl Desk {
         let subject = Subject::Balanced(told.subject.clone());
         let hook = told.hook.clone().map(|(keyword, command)| Hook { keyword, command });
         let word = if told.up { Word::Up } else { Word::Down };
-        let change = Change { router: None, word, priority: 0, why: told.why.clone(), hook };
+        let change = Change { router: None, word, priority: 0, why: told.why.clone(), hook, trail };
         if let Some(letter) = Letter::of(&self.settings.node, &subject, &change).filter(|_| told.mail) {
             self.post.send(letter);
         }
@@ -155,7 +156,7 @@ impl Desk {
             self.voice.done(Some(router.clone()), text);
             self.enqueue(
                 subject,
-                Change { router: Some(router), word: Word::Master, priority, why, hook: None },
+                Change { router: Some(router), word: Word::Master, priority, why, hook: None, trail: None },
             );
         }
         for fifo in &self.fifos {
@@ -174,7 +175,7 @@ impl Desk {
             .collect();
         for router in running {
             let priority = self.routers.get(&router.name).map_or(0, |known| known.priority);
-            self.enter(router, StateKind::Initialize, priority, "the agent stops".into());
+            self.enter(router, StateKind::Initialize, priority, ("the agent stops".into(), None));
         }
         let deadline = Instant::now() + STOP_MAX;
         while self.lines.values().any(|line| !line.queue.is_idle()) {

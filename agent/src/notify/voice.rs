@@ -5,12 +5,13 @@ use crate::event::{Event, EventSender, Identity, What};
 use crate::fact::Fact;
 use crate::log;
 use crate::script::Outcome;
+use crate::story::{Mailed, Trail};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// The latest run of a hook of a router, for its status.
+/// A run of a hook; the latest of a router is in its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastHook {
     /// The keyword that names it: `notify_master`.
@@ -58,18 +59,21 @@ impl Voice {
     /// A hook ended.
     pub(super) fn result(&self, change: &Change, hook: &'static str, outcome: &Outcome, text: String) {
         let (router, success) = (change.router.clone(), outcome.is_success());
-        if let Some(router) = &router {
-            let last = LastHook {
-                hook,
-                state: change.word.to_string(),
-                at: SystemTime::now(),
-                took: outcome.took,
-                success,
-                text: super::hooks::told(outcome),
-            };
-            self.say(Event::now(Some(router.clone()), Fact::Notified(Arc::new(last))));
-        }
-        self.say(Event::now(router, What::Notified { warning: !success, text }));
+        let last = LastHook {
+            hook,
+            state: change.word.to_string(),
+            at: SystemTime::now(),
+            took: outcome.took,
+            success,
+            text: super::hooks::told(outcome),
+        };
+        self.say(Event::now(router.clone(), Fact::Notified(Arc::new(last))).on(change.trail));
+        self.say(Event::now(router, What::Notified { warning: !success, text }).on(change.trail));
+    }
+
+    /// Mail came to an end.
+    pub(super) fn mailed(&self, trail: Option<Trail>, mailed: Mailed) {
+        self.say(Event::now(None, Fact::Mailed(Arc::new(mailed))).on(trail));
     }
 
     fn say(&self, event: Event) {

@@ -13,6 +13,7 @@ use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
 use crate::kernel::{Order, RouterId};
 use crate::story::{Said, Trail};
+use crate::tally::Queue;
 use crate::watch::Tracked;
 use hacluster_conf::model::Agent;
 use hacluster_core::machine::{Action, Input, StateKind};
@@ -376,7 +377,9 @@ impl Engine {
         self.outbox.flush();
         self.settle_takeovers();
         for notice in self.notices.drain(..) {
-            self.queues.notices.send_or_drop(notice);
+            if self.queues.notices.try_send(notice).is_err() {
+                Queue::Notices.dropped(1);
+            }
         }
     }
 

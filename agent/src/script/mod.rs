@@ -18,10 +18,12 @@ mod client;
 mod frame;
 mod process;
 pub(crate) mod program;
+mod ran;
 mod serve;
 
 pub use client::Runner;
 pub use hacluster_programs::resolve;
+pub use ran::Purpose;
 pub use serve::serve;
 
 use serde::{Deserialize, Serialize};

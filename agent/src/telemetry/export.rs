@@ -53,8 +53,9 @@ impl Complaints {
         Self { events, health, said: Arc::new(Mutex::new((None, dropped))) }
     }
 
-    pub(super) fn failed(&self, what: &str, error: &str) {
-        self.health.set_error(error);
+    /// An attempt at `part` failed; `None` is the page.
+    pub(super) fn failed(&self, part: Option<Signal>, what: &str, error: &str) {
+        self.health.tried(part, error);
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.0.is_some_and(|at| at.elapsed() < COMPLAINT_INTERVAL) {
             return;
@@ -74,10 +75,8 @@ impl Complaints {
     }
 
     /// It works.
-    pub(super) fn works(&self) {
-        if !self.health.error().is_empty() {
-            self.health.set_error("");
-        }
+    pub(super) fn works(&self, part: Option<Signal>) {
+        self.health.tried(part, "");
     }
 }
 
@@ -205,7 +204,7 @@ pub(super) async fn carry_all<T>(
         let tale = complaints.health.of(signal);
         if carry(&batch, &carrier, signal, &complaints, || waiting.is_closed()).await {
             tale.exported.fetch_add(batch.len() as u64, Relaxed);
-            complaints.works();
+            complaints.works(Some(signal));
         } else {
             tale.dropped.fetch_add(batch.len() as u64, Relaxed);
         }
@@ -230,7 +229,7 @@ async fn carry<T>(
             Err(_) => format!("no answer within {} s", EXPORT_MAX.as_secs()),
         };
         complaints.health.of(signal).failures.fetch_add(1, Relaxed);
-        complaints.failed(&format!("the collector takes no {}", signal.name()), &error);
+        complaints.failed(Some(signal), &format!("the collector takes no {}", signal.name()), &error);
         if ends() || begun.elapsed() + pause > BATCH_AGE_MAX {
             return false;
         }
@@ -292,7 +291,7 @@ mod tests {
             let (health, said) = two_minutes(stand_in, 100_000).await;
             let tale = health.of(Signal::Traces);
             assert_eq!(tale.dropped.load(Relaxed) + tale.exported.load(Relaxed), 100_000);
-            assert!(tale.failures.load(Relaxed) > 3 && !health.error().is_empty());
+            assert!(tale.failures.load(Relaxed) > 3 && !tale.standing().error.is_empty());
             assert!(said.iter().all(|line| line.contains("the collector takes no traces")), "{said:?}");
         }
     }
@@ -302,12 +301,13 @@ mod tests {
         let (events, heard) = mailbox(1_024, &Wake::new().unwrap());
         let complaints = Complaints::new(events, Arc::default());
         for _ in 0..100 {
-            complaints.failed("the collector takes no logs", "no");
+            complaints.failed(Some(Signal::Logs), "the collector takes no logs", "no");
         }
         assert_eq!(std::iter::from_fn(|| heard.pop()).count(), 1);
-        assert_eq!(complaints.health().error(), "no");
-        complaints.works();
-        assert_eq!(complaints.health().error(), "");
+        let error = || complaints.health().of(Signal::Logs).standing().error;
+        assert_eq!(error(), "no");
+        complaints.works(Some(Signal::Logs));
+        assert_eq!(error(), "");
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// One kind of telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,25 @@ impl Signal {
     }
 }
 
-/// Numbers of one signal since the agent started.
+/// Whether something works.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Since when it does, or does not; `None` before the first attempt.
+    pub since: Option<SystemTime>,
+    /// Why it does not; empty when it does.
+    pub error: String,
+}
+
+impl Standing {
+    fn becomes(&mut self, error: &str) {
+        if self.since.is_none() || self.error.is_empty() != error.is_empty() {
+            self.since = Some(SystemTime::now());
+        }
+        error.clone_into(&mut self.error);
+    }
+}
+
+/// One signal since the agent started.
 #[derive(Debug, Default)]
 pub struct Tale {
     /// Taken by the collector.
@@ -37,6 +56,14 @@ pub struct Tale {
     pub dropped: AtomicU64,
     /// Attempts that failed.
     pub failures: AtomicU64,
+    standing: Mutex<Standing>,
+}
+
+impl Tale {
+    /// Whether the collector takes it.
+    pub fn standing(&self) -> Standing {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Everything known of telemetry itself.
@@ -45,7 +72,7 @@ pub struct Health {
     tales: [Tale; Signal::ALL.len()],
     /// Events that did not fit into the queue before all this.
     pub events_dropped: AtomicU64,
-    error: Mutex<String>,
+    page: Mutex<Standing>,
 }
 
 impl Health {
@@ -65,12 +92,46 @@ impl Health {
         self.tales.iter().map(|tale| tale.exported.load(Relaxed)).sum()
     }
 
-    /// Why the collector is not told now; empty when it is, or there is none.
-    pub fn error(&self) -> String {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether the Prometheus page is open.
+    pub fn page(&self) -> Standing {
+        self.page.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_error(&self, error: &str) {
-        error.clone_into(&mut self.error.lock().unwrap_or_else(PoisonError::into_inner));
+    /// An attempt came to `error`, which is empty for one that worked; `None` stands for the page.
+    pub(super) fn tried(&self, what: Option<Signal>, error: &str) {
+        let standing = what.map_or(&self.page, |signal| &self.of(signal).standing);
+        standing.lock().unwrap_or_else(PoisonError::into_inner).becomes(error);
+    }
+
+    /// Other settings are in force: nothing was tried with them.
+    pub(super) fn begin(&self) {
+        let standings = self.tales.iter().map(|tale| &tale.standing).chain([&self.page]);
+        for standing in standings {
+            *standing.lock().unwrap_or_else(PoisonError::into_inner) = Standing::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_signal_stands_for_itself_since_it_changed() {
+        let health = Health::default();
+        let of = |signal| health.of(signal).standing();
+        assert_eq!(of(Signal::Traces), Standing::default(), "nothing was tried");
+        health.tried(Some(Signal::Traces), "refused");
+        let since = of(Signal::Traces).since.unwrap();
+        health.tried(Some(Signal::Traces), "timeout");
+        assert_eq!(of(Signal::Traces), Standing { since: Some(since), error: "timeout".into() });
+        health.tried(Some(Signal::Logs), "");
+        assert_eq!((of(Signal::Logs).error, of(Signal::Traces).error), ("".into(), "timeout".into()));
+        health.tried(Some(Signal::Traces), "");
+        assert!(of(Signal::Traces).since.unwrap() >= since && of(Signal::Traces).error.is_empty());
+        health.tried(None, "address in use");
+        assert_eq!(health.page().error, "address in use");
+        health.begin();
+        assert_eq!((health.page(), of(Signal::Logs)), Default::default());
     }
 }

@@ -1,341 +1,196 @@
 //! Metrics after OpenTelemetry's rules: one set of instruments for OTLP and for the Prometheus page.
 //!
-//! Cardinality: per virtual router at most four states, the causes of drops and the reasons of changes;
-//! never an address, never a label that changes while the series lives. What is told at a moment comes
-//! from one [`Sample`], consistent in itself.
+//! | module | about |
+//! |---|---|
+//! | [`book`] | how instruments are made, and their list |
+//! | [`routers`] | virtual routers, their adverts and addresses |
+//! | [`node`] | trackers, peers, programs, queues, telemetry itself |
+//! | [`balance`] | virtual and real servers, checks, the kernel's IPVS |
+//!
+//! Cardinality: per virtual router at most four states, the causes of drops and the reasons of changes; of
+//! virtual and real servers the first [`SERVICES_MAX`](super::sample::SERVICES_MAX) and
+//! [`SERVERS_MAX`](super::sample::SERVERS_MAX); never an address that comes and goes, never a label that
+//! changes while the series lives. What is told at a moment comes from one [`Sample`], consistent in itself.
 
-use super::health::{Health, Signal};
-use super::sample::{Sample, TRACKERS_MAX};
+mod balance;
+mod book;
+mod node;
+mod routers;
+
+use super::health::Health;
+use super::late::Told;
+use super::sample::Sample;
 use super::words::{reason_kind, state};
-use crate::chronicle::RouterView;
+use crate::check::Counted;
 use crate::event::{Event, What};
 use crate::fact::Fact;
-use crate::tally::Lateness;
+use crate::story::Delivery;
+use crate::tally::{Lateness, Tally};
 use arc_swap::ArcSwap;
-use hacluster_core::machine::StateKind;
-use hacluster_core::receive::DiscardKind;
-use hacluster_core::track::Reading;
+use book::{Book, words};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
+use opentelemetry::metrics::{Counter, Histogram, Meter};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Series of one instrument; more fall together into one that says so.
 pub(super) const SERIES_MAX: usize = 20_000;
-/// Timers, and adverts, that are told one by one between two looks.
-const TIMERS_MAX: u64 = 20_000;
 
 type Shown = Arc<ArcSwap<Sample>>;
 
 /// The instruments that are fed; the others look by themselves.
 pub(super) struct Meters {
     transitions: Counter<u64>,
+    balanced: Counter<u64>,
     scripts: Counter<u64>,
+    mails: Counter<u64>,
     lost: Counter<u64>,
     lateness: Histogram<f64>,
     receive_delay: Histogram<f64>,
+    check_lateness: Histogram<f64>,
     shown: Shown,
-    /// What was told of each router's timers, and of the adverts it read.
-    told: BTreeMap<usize, [Counts; 2]>,
+    /// What was told of each router's timers, and of the adverts it read. Its tally is what it is known by: a router that starts anew
+    /// counts anew.
+    told: BTreeMap<usize, (Arc<Tally>, [Told; 2])>,
+    told_of_checks: Option<(Arc<Counted>, Told)>,
+    /// Something was shown: from now on everything is new.
+    began: bool,
 }
 
-/// As a [`Lateness`] counts.
-type Counts = [u64; Lateness::BOUNDS.len() + 1];
-
-fn of(router: &RouterView) -> [KeyValue; 3] {
+fn of_router(name: &str, vrid: u8, interface: &str) -> [KeyValue; 3] {
     [
-        KeyValue::new("vrrp.router", router.identity.name.clone()),
-        KeyValue::new("vrrp.vrid", i64::from(router.identity.vrid.get())),
-        KeyValue::new("network.interface.name", router.identity.interface.clone()),
+        KeyValue::new("vrrp.router", name.to_owned()),
+        KeyValue::new("vrrp.vrid", i64::from(vrid)),
+        KeyValue::new("network.interface.name", interface.to_owned()),
     ]
-}
-
-/// Tells numbers of one router, each with one more label or none.
-type Look = fn(&RouterView, &mut dyn FnMut(u64, Option<KeyValue>));
-
-fn each(shown: &Shown, look: Look, tell: &mut dyn FnMut(u64, &[KeyValue])) {
-    for router in &shown.load().routers {
-        let common = of(router);
-        look(router, &mut |value, label| match label {
-            Some(label) => {
-                let [name, vrid, interface] = common.clone();
-                tell(value, &[name, vrid, interface, label]);
-            }
-            None => tell(value, &common),
-        });
-    }
-}
-
-/// What an instrument that looks by itself does when it is asked.
-fn telling(shown: &Shown, look: Look) -> impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + use<> {
-    let shown = shown.clone();
-    move |to| each(&shown, look, &mut |value, labels| to.observe(value, labels))
-}
-
-fn gauge(
-    meter: &Meter,
-    shown: &Shown,
-    (name, unit, text): (&'static str, &'static str, &'static str),
-    look: Look,
-) {
-    let tell = telling(shown, look);
-    meter.u64_observable_gauge(name).with_unit(unit).with_description(text).with_callback(tell).build();
-}
-
-fn counter(
-    meter: &Meter,
-    shown: &Shown,
-    (name, unit, text): (&'static str, &'static str, &'static str),
-    look: Look,
-) {
-    let tell = telling(shown, look);
-    meter.u64_observable_counter(name).with_unit(unit).with_description(text).with_callback(tell).build();
 }
 
 impl Meters {
     pub(super) fn new(meter: &Meter, shown: Shown, health: &Arc<Health>) -> Self {
-        routers(meter, &shown);
-        adverts(meter, &shown);
-        node(meter, &shown);
-        itself(meter, health);
-        let fed = |name: &'static str, unit: &'static str, text: &'static str| {
-            meter.u64_counter(name).with_unit(unit).with_description(text).build()
-        };
-        let lost = fed("hacluster.events.lost", "{event}", "Events that came faster than they could be told");
-        lost.add(0, &[]); // the series is there before the first one is lost
-        let histogram = |name: &'static str, text: &'static str| {
-            let bounds = Lateness::BOUNDS.iter().map(|micros| *micros as f64 / 1e6).collect();
-            meter.f64_histogram(name).with_unit("s").with_description(text).with_boundaries(bounds).build()
-        };
+        Self::written_down(&mut Book::new(meter), shown, health)
+    }
+
+    fn written_down(book: &mut Book<'_>, shown: Shown, health: &Arc<Health>) -> Self {
+        let transitions = book.fed(words(
+            "hacluster.vrrp.transitions",
+            "{transition}",
+            &["vrrp.router", "vrrp.vrid", "network.interface.name", "vrrp.state", "vrrp.reason"],
+            "Changes of state, by the state entered and the reason",
+        ));
+        routers::instruments(book, &shown);
+        let bounds = || Lateness::BOUNDS.iter().map(|micros| *micros as f64 / 1e6).collect();
+        let lateness = book.histogram(
+            words("hacluster.vrrp.timer.lateness", "s", &[], "How late timers of the protocol were served"),
+            bounds(),
+        );
+        let text = "From the kernel's receiving an advert to the agent's";
+        let receive_delay =
+            book.histogram(words("hacluster.vrrp.adverts.receive_delay", "s", &[], text), bounds());
+        let scripts = book.fed(words(
+            "hacluster.notify.scripts",
+            "{run}",
+            &["hacluster.notify.hook", "outcome"],
+            "Notification programs that have ended",
+        ));
+        let mails = book.fed(words(
+            "hacluster.notify.mails",
+            "{mail}",
+            &["outcome"],
+            "Mails that were sent, refused by the server, or dropped (too many, too old)",
+        ));
+        for (_, name) in Delivery::ALL {
+            mails.add(0, &[KeyValue::new("outcome", name)]); // the series is there before the first one
+        }
+        let lost = book.fed(words(
+            "hacluster.events.lost",
+            "{event}",
+            &[],
+            "Events that came faster than they could be told",
+        ));
+        lost.add(0, &[]);
+        node::instruments(book, &shown, health);
+        let balanced = book.fed(words(
+            "hacluster.lvs.transitions",
+            "{transition}",
+            &["lvs.service", "lvs.subject", "lvs.state"],
+            "Real servers that came (up) or went (down), and quorums that were reached or lost",
+        ));
+        balance::instruments(book, &shown);
+        let check_lateness = book.histogram(
+            words("hacluster.lvs.check.lateness", "s", &[], "How late tries of checks began"),
+            bounds(),
+        );
+        let (told, told_of_checks, began) = (BTreeMap::new(), None, false);
         Self {
-            transitions: fed(
-                "hacluster.vrrp.transitions",
-                "{transition}",
-                "Changes of state, by the state entered and the reason",
-            ),
-            scripts: fed("hacluster.notify.scripts", "{run}", "Notification programs that have ended"),
+            transitions,
+            balanced,
+            scripts,
+            mails,
             lost,
-            lateness: histogram(
-                "hacluster.vrrp.timer.lateness",
-                "How late timers of the protocol were served; sums are those of the bounds",
-            ),
-            receive_delay: histogram(
-                "hacluster.vrrp.adverts.receive_delay",
-                "From the kernel's receiving an advert to the agent's; sums are those of the bounds",
-            ),
+            lateness,
+            receive_delay,
+            check_lateness,
             shown,
-            told: BTreeMap::new(),
+            told,
+            told_of_checks,
+            began,
         }
     }
 
     /// Counts what happened.
     pub(super) fn take(&self, event: &Event) {
         match (&event.what, &event.router) {
-            (What::Transition { transition, .. }, Some(router)) => self.transitions.add(
-                1,
-                &[
-                    KeyValue::new("vrrp.router", router.name.clone()),
-                    KeyValue::new("vrrp.vrid", i64::from(router.vrid.get())),
-                    KeyValue::new("network.interface.name", router.interface.clone()),
-                    KeyValue::new("vrrp.state", state(transition.to)),
-                    KeyValue::new("vrrp.reason", reason_kind(&transition.reason)),
-                ],
-            ),
+            (What::Transition { transition, .. }, Some(router)) => {
+                let [name, vrid, interface] = of_router(&router.name, router.vrid.get(), &router.interface);
+                let to = KeyValue::new("vrrp.state", state(transition.to));
+                let reason = KeyValue::new("vrrp.reason", reason_kind(&transition.reason));
+                self.transitions.add(1, &[name, vrid, interface, to, reason]);
+            }
+            (What::Balance(notice), _) => {
+                let Some(told) = notice.told.as_ref().filter(|told| told.check.is_none()) else { return };
+                let subject = if told.called.server.is_some() { "server" } else { "quorum" };
+                let labels = [
+                    KeyValue::new("lvs.service", told.called.service.clone()),
+                    KeyValue::new("lvs.subject", subject),
+                    KeyValue::new("lvs.state", if told.up { "up" } else { "down" }),
+                ];
+                self.balanced.add(1, &labels);
+            }
             (What::Fact(Fact::Notified(last)), _) => {
                 let outcome = if last.success { "success" } else { "failure" };
                 let labels =
                     [KeyValue::new("hacluster.notify.hook", last.hook), KeyValue::new("outcome", outcome)];
                 self.scripts.add(1, &labels);
             }
+            (What::Fact(Fact::Mailed(mailed)), _) => {
+                self.mails.add(mailed.count, &[KeyValue::new("outcome", mailed.delivery.name())]);
+            }
             (What::Lost(count), _) => self.lost.add(*count, &[]),
             _ => {}
         }
     }
 
-    /// Shows `sample` from now on.
+    /// Shows `sample` from now on. What was counted before the first one is not told.
     pub(super) fn show(&mut self, sample: Sample) {
-        let mut fresh = [[0_u64; Lateness::BOUNDS.len() + 1]; 2];
-        let mut told = BTreeMap::new();
+        let first = !std::mem::replace(&mut self.began, true);
+        let begin = |now: &Lateness| if first { Told::up_to(now) } else { Told::default() };
+        let mut former = std::mem::take(&mut self.told);
         for router in &sample.routers {
-            // Its tally is what it is known by: a router that starts anew counts anew.
             let tally = &router.setup.tally;
-            let (key, now) = (Arc::as_ptr(tally) as usize, [tally.lateness.get(), tally.waited.get()]);
-            let before = self.told.get(&key).copied().unwrap_or_default();
-            let numbers = now.as_flattened().iter().zip(before.as_flattened());
-            for (fresh, (now, before)) in fresh.as_flattened_mut().iter_mut().zip(numbers) {
-                *fresh += now.saturating_sub(*before);
-            }
-            told.insert(key, now);
+            let key = Arc::as_ptr(tally) as usize;
+            let known = former.remove(&key);
+            let fresh = || (tally.clone(), [&tally.lateness, &tally.waited].map(begin));
+            let (_, mut told) = known.unwrap_or_else(fresh);
+            told[0].tell(&tally.lateness, |late| self.lateness.record(late, &[]));
+            told[1].tell(&tally.waited, |late| self.receive_delay.record(late, &[]));
+            self.told.insert(key, (tally.clone(), told));
         }
-        self.told = told;
-        for (histogram, fresh) in [&self.lateness, &self.receive_delay].into_iter().zip(fresh) {
-            record(histogram, fresh);
+        if let Some(checks) = &sample.checks {
+            let known = self.told_of_checks.take();
+            let (_, mut told) = known.unwrap_or_else(|| (checks.clone(), begin(&checks.lateness)));
+            told.tell(&checks.lateness, |late| self.check_lateness.record(late, &[]));
+            self.told_of_checks = Some((checks.clone(), told));
         }
         self.shown.store(Arc::new(sample));
     }
-}
-
-fn record(histogram: &Histogram<f64>, fresh: Counts) {
-    for (at, count) in fresh.into_iter().enumerate() {
-        let micros = Lateness::BOUNDS.get(at).copied().unwrap_or(2 * 1_000_000);
-        for _ in 0..count.min(TIMERS_MAX) {
-            histogram.record(micros as f64 / 1e6, &[]);
-        }
-    }
-}
-
-fn routers(meter: &Meter, shown: &Shown) {
-    let text = "Where a virtual router stands: 1 for its state, 0 for the others";
-    gauge(meter, shown, ("hacluster.vrrp.state", "{state}", text), |router, tell| {
-        for kind in StateKind::ALL {
-            tell(u64::from(router.state() == kind), Some(KeyValue::new("vrrp.state", state(kind))));
-        }
-    });
-    gauge(
-        meter,
-        shown,
-        ("hacluster.vrrp.priority", "{priority}", "The priority in force"),
-        |router, tell| {
-            let now = router.standing.map_or(router.setup.priority, |standing| standing.priority);
-            tell(now.get().into(), None);
-        },
-    );
-    let text = "The priority that is configured";
-    gauge(meter, shown, ("hacluster.vrrp.priority.base", "{priority}", text), |router, tell| {
-        tell(router.setup.priority.get().into(), None);
-    });
-    let text = "Addresses that the state wants in place here";
-    gauge(meter, shown, ("hacluster.vip.wanted", "{address}", text), |router, tell| {
-        let rules = router.state() == StateKind::Master;
-        tell(if rules { router.setup.addresses.len() as u64 } else { 0 }, None);
-    });
-    gauge(
-        meter,
-        shown,
-        ("hacluster.vip.present", "{address}", "Addresses that are in place here"),
-        |router, tell| {
-            tell(router.held.present.iter().filter(|present| **present).count() as u64, None);
-        },
-    );
-    let text = "How often addresses that others removed were put back";
-    counter(meter, shown, ("hacluster.vip.restorations", "{restoration}", text), |router, tell| {
-        tell(router.held.restorations, None);
-    });
-}
-
-fn adverts(meter: &Meter, shown: &Shown) {
-    let unit = "{advert}";
-    counter(
-        meter,
-        shown,
-        ("hacluster.vrrp.adverts.sent", unit, "Adverts handed to the kernel"),
-        |router, tell| {
-            tell(router.setup.tally.sent.get(), None);
-        },
-    );
-    let text = "Adverts, of those sent, that the kernel refused";
-    counter(meter, shown, ("hacluster.vrrp.adverts.send_failures", unit, text), |router, tell| {
-        tell(router.setup.tally.send_failures.get(), None);
-    });
-    counter(
-        meter,
-        shown,
-        ("hacluster.vrrp.adverts.received", unit, "Adverts that were believed"),
-        |router, tell| {
-            tell(router.setup.tally.accepted.get(), None);
-        },
-    );
-    let text = "Adverts that were dropped, by cause";
-    counter(meter, shown, ("hacluster.vrrp.adverts.discarded", unit, text), |router, tell| {
-        for (cause, count) in DiscardKind::NAMES.iter().zip(&router.setup.tally.discarded) {
-            tell(count.get(), Some(KeyValue::new("cause", *cause)));
-        }
-    });
-}
-
-fn node(meter: &Meter, shown: &Shown) {
-    let gauge = |name: &'static str, unit: &'static str, text: &'static str| {
-        meter.f64_observable_gauge(name).with_unit(unit).with_description(text)
-    };
-    let sample = shown.clone();
-    let text = "1 for a tracker that is good, 0 for one that is not or not yet known";
-    gauge("hacluster.tracker.good", "{tracker}", text)
-        .with_callback(move |to| {
-            let sample = sample.load();
-            for view in sample.trackers.iter().flat_map(|views| views.iter()).take(TRACKERS_MAX) {
-                let good = matches!(view.seen().reading, Reading::Good | Reading::Number(_));
-                let label = KeyValue::new("hacluster.tracker.name", view.id.to_string());
-                to.observe(f64::from(u8::from(good)), &[label]);
-            }
-        })
-        .build();
-    let sample = shown.clone();
-    gauge("hacluster.peer.connected", "{peer}", "1 for a peer that answers, 0 for one that does not")
-        .with_callback(move |to| {
-            for peer in &sample.load().peers {
-                let label = KeyValue::new("hacluster.peer", peer.name.clone());
-                to.observe(f64::from(u8::from(peer.connected)), &[label]);
-            }
-        })
-        .build();
-    let sample = shown.clone();
-    gauge("hacluster.peer.clock.offset", "s", "A peer's clock less ours")
-        .with_callback(move |to| {
-            for peer in &sample.load().peers {
-                let Some(offset) = &peer.clock_offset else { continue };
-                let label = KeyValue::new("hacluster.peer", peer.name.clone());
-                to.observe(offset.seconds as f64 + f64::from(offset.nanos) / 1e9, &[label]);
-            }
-        })
-        .build();
-    let sample = shown.clone();
-    let text = "1 for what holds: the node is drained, automatic moves are paused";
-    gauge("hacluster.node.held", "{hold}", text)
-        .with_callback(move |to| {
-            let sample = sample.load();
-            for (kind, holds) in [("drain", sample.drained), ("pause", sample.paused)] {
-                to.observe(f64::from(u8::from(holds)), &[KeyValue::new("hacluster.hold", kind)]);
-            }
-        })
-        .build();
-}
-
-fn itself(meter: &Meter, health: &Arc<Health>) {
-    type Number = fn(&super::health::Tale) -> u64;
-    let numbers: [(&'static str, &'static str, Number); 3] = [
-        (
-            "hacluster.telemetry.exported",
-            "Spans, log lines and collections of metrics that were taken",
-            |tale| tale.exported.load(Relaxed),
-        ),
-        (
-            "hacluster.telemetry.dropped",
-            "Spans, log lines and collections of metrics that were given up",
-            |tale| tale.dropped.load(Relaxed),
-        ),
-        ("hacluster.telemetry.failures", "Attempts to export that failed", |tale| {
-            tale.failures.load(Relaxed)
-        }),
-    ];
-    for (name, text, number) in numbers {
-        let health = health.clone();
-        meter
-            .u64_observable_counter(name)
-            .with_unit("{item}")
-            .with_description(text)
-            .with_callback(move |to| {
-                for signal in Signal::ALL {
-                    to.observe(number(health.of(signal)), &[KeyValue::new("signal", signal.name())]);
-                }
-            })
-            .build();
-    }
-    let health = health.clone();
-    meter
-        .u64_observable_counter("hacluster.telemetry.events.dropped")
-        .with_unit("{event}")
-        .with_description("Events that telemetry had no room for")
-        .with_callback(move |to| to.observe(health.events_dropped.load(Relaxed), &[]))
-        .build();
 }

@@ -14,8 +14,10 @@
 //! is said once a minute at most. The protocol and the kernel thread know nothing of OpenTelemetry.
 
 mod anchor;
+mod balance;
 mod export;
 mod health;
+mod late;
 mod legacy;
 mod lines;
 mod meters;
@@ -25,12 +27,14 @@ mod spans;
 pub(crate) mod words;
 mod work;
 
-pub use health::{Health, Signal};
+pub use health::{Health, Signal, Standing};
 
 use crate::board::Board;
 use crate::cluster::Cluster;
 use crate::event::{Event, EventSender, Level, What};
 use crate::fact::Fact;
+use crate::lvs::Lvs;
+use crate::tally::Queue;
 use hacluster_conf::model::Telemetry as Settings;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,6 +48,7 @@ const EVENTS: usize = 8_192;
 pub(super) struct Sources {
     board: Arc<Board>,
     cluster: Cluster,
+    lvs: Lvs,
     events: EventSender,
 }
 
@@ -64,9 +69,9 @@ struct Running {
 }
 
 impl Telemetry {
-    /// Tells of `board` and `cluster`. Nothing runs before a configuration says so.
-    pub fn new(board: Arc<Board>, cluster: Cluster, events: EventSender) -> Self {
-        let sources = Sources { board, cluster, events };
+    /// Tells of `board`, `cluster` and `lvs`. Nothing runs before a configuration says so.
+    pub fn new(board: Arc<Board>, cluster: Cluster, lvs: Lvs, events: EventSender) -> Self {
+        let sources = Sources { board, cluster, lvs, events };
         Self(Arc::new(Inner { sources, running: Mutex::default() }))
     }
 
@@ -119,6 +124,7 @@ impl Telemetry {
             && worker.feed().try_send(event.clone()).is_err()
         {
             self.0.sources.board.telemetry().events_dropped.fetch_add(1, Ordering::Relaxed);
+            Queue::Telemetry.dropped(1);
         }
     }
 
@@ -136,7 +142,13 @@ fn is_told(what: &What) -> bool {
     match what {
         What::Fact(fact) => matches!(
             fact,
-            Fact::Claimed(_) | Fact::Released(_) | Fact::Said(_) | Fact::Step(_) | Fact::Notified(_)
+            Fact::Claimed(_)
+                | Fact::Released(_)
+                | Fact::Said(_)
+                | Fact::Step(_)
+                | Fact::Notified(_)
+                | Fact::Mailed(_)
+                | Fact::Balanced(_)
         ),
         what => what.level() != Level::Silent,
     }

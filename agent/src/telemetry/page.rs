@@ -54,12 +54,12 @@ pub(super) async fn serve(
             }
             Err(error) => {
                 let what = format!("the Prometheus page at {at} does not open");
-                complaints.failed(&what, &error.to_string());
+                complaints.failed(None, &what, &error.to_string());
                 tokio::time::sleep(AGAIN).await;
             }
         }
     };
-    complaints.works();
+    complaints.works(None);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await; // out of file descriptors, most likely

@@ -8,8 +8,11 @@
 //!      `- peer.take_over                                                         node B
 //!         `- vrrp.takeover  Backup -> Master                                     node B
 //!            |- vrrp.decide, vrrp.advert, net.claim (net.batch ...), net.announce
-//!            `- notify.script              off the path: may outlast its parent
+//!            |- notify.script, notify.mail     off the path: may outlast their parent
+//!            `- ipvs.sync_daemon, lvs.wake     what the balancer does because of it
 //! ```
+//!
+//! Real servers have stories of their own, see [`balance`].
 //!
 //! A child is told when it has ended, the change itself once it has settled: both addresses and advert
 //! are out, or nothing came any more for [`QUIET`]. Every time is the event's own. Memory is bounded by
@@ -91,6 +94,9 @@ impl Builder {
                 self.verdicts.push_back(Verdict { name, why, good, at: event.at });
                 Vec::new()
             }
+            (What::Balance(notice), _, Some(trail)) => {
+                notice.told.iter().flat_map(|told| self.balanced(told, trail, event.at)).collect()
+            }
             (What::Fact(fact), router, trail) => self.fact(fact, router.as_ref(), trail, event.at),
             _ => Vec::new(),
         }
@@ -110,7 +116,12 @@ impl Builder {
                 self.released(router, trail, *release, at)
             }
             (Fact::Step(step), router, Some(trail)) => vec![self.step(router, trail, step, at)],
-            (Fact::Notified(last), Some(router), _) => self.notified(router, last).into_iter().collect(),
+            (Fact::Notified(last), _, Some(trail)) => vec![self.hook(trail, last, at)],
+            (Fact::Notified(last), Some(router), None) => {
+                self.notified(router, last, at).into_iter().collect()
+            }
+            (Fact::Mailed(mailed), _, Some(trail)) => vec![self.mailed(trail, mailed, at)],
+            (Fact::Balanced(done), ..) => self.done(done).into(),
             _ => Vec::new(),
         }
     }
@@ -286,13 +297,20 @@ impl Builder {
         [span].into_iter().chain(settled).collect()
     }
 
-    /// A hook tells of the latest change to the state it was run for.
-    fn notified(&mut self, router: &Arc<Identity>, last: &LastHook) -> Option<SpanData> {
+    /// A hook whose story is not known tells of the latest change to the state it was run for.
+    fn notified(&mut self, router: &Arc<Identity>, last: &LastHook, at: Instant) -> Option<SpanData> {
         let change = self.changes.get(&router.place())?;
         if !state(change.to).eq_ignore_ascii_case(&last.state) {
             return None;
         }
-        let mut span = self.span(change.trail.child(), "notify.script", router, (change.last, change.last));
+        let mut span = self.hook(change.trail, last, at);
+        span.attributes.extend(attributes(router));
+        Some(span)
+    }
+
+    /// A program that told of what happened in the story `trail`.
+    fn hook(&self, trail: Trail, last: &LastHook, at: Instant) -> SpanData {
+        let mut span = self.bare(trail.child(), "notify.script", (at, at));
         span.end_time = last.at;
         span.start_time = last.at.checked_sub(last.took).unwrap_or(last.at);
         span.attributes.extend([
@@ -303,7 +321,7 @@ impl Builder {
         if !last.success {
             span.status = Status::error(last.text.clone());
         }
-        Some(span)
+        span
     }
 
     fn step(&self, router: Option<&Arc<Identity>>, trail: Trail, step: &Step, at: Instant) -> SpanData {
@@ -426,5 +444,6 @@ fn seconds(of: Duration) -> f64 {
     of.as_micros() as f64 / 1e6
 }
 
+mod balance;
 #[cfg(test)]
 mod tests;

@@ -162,6 +162,7 @@ async fn work(
     mut events: mpsc::Receiver<Event>,
 ) {
     let health = sources.board.telemetry().clone();
+    health.begin();
     let complaints = Complaints::new(sources.events.clone(), health.clone());
     let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
     let reader = Reader(Arc::new(ManualReader::builder().build()));
@@ -262,12 +263,12 @@ async fn tell_metrics(
         match error {
             None => {
                 tale.exported.fetch_add(1, Relaxed);
-                complaints.works();
+                complaints.works(Some(Signal::Metrics));
             }
             Some(error) => {
                 tale.failures.fetch_add(1, Relaxed);
                 tale.dropped.fetch_add(1, Relaxed);
-                complaints.failed("the collector takes no metrics", &error);
+                complaints.failed(Some(Signal::Metrics), "the collector takes no metrics", &error);
             }
         }
         if last {

@@ -8,6 +8,7 @@
 use super::connect::Target;
 use super::desk::{Observation, Reporter};
 use super::view::Ran;
+use crate::script::Purpose;
 use crate::script::program::Program;
 use hacluster_conf::model::track::Pace;
 use hacluster_core::track::{Judge, Reading};
@@ -34,15 +35,18 @@ impl Way {
     async fn once(&mut self, limit: Duration) -> Tried {
         match self {
             Self::Program(program) => match program.once(limit).await {
-                Ok(outcome) => Tried {
-                    good: Some(outcome.is_success()),
-                    text: outcome.to_string(),
-                    took: outcome.took,
-                    ran: Some(Ran {
-                        end: outcome.end.to_string().into(),
-                        output: outcome.output.as_str().into(),
-                    }),
-                },
+                Ok(outcome) => {
+                    Purpose::Tracker.ended(&outcome);
+                    Tried {
+                        good: Some(outcome.is_success()),
+                        text: outcome.to_string(),
+                        took: outcome.took,
+                        ran: Some(Ran {
+                            end: outcome.end.to_string().into(),
+                            output: outcome.output.as_str().into(),
+                        }),
+                    }
+                }
                 Err(text) => Tried { good: None, text, took: Duration::ZERO, ran: None },
             },
             Self::Connection(target) => target.once(limit).await,

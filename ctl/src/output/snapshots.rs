@@ -473,3 +473,43 @@ fn an_event_moves_no_cursor() {
     let event = NodeEvent::of(Event::from(event), &status(pair()), 0);
     assert_eq!(events::event(&event, None), "- ! VI_1: a\u{fffd}[2J\u{fffd}b\n");
 }
+
+fn telemetry(error: &str) -> v1::Telemetry {
+    let signal = |name: &str, error: &str, since| v1::TelemetrySignal {
+        name: name.into(),
+        since,
+        error: error.into(),
+        exported: 1_200,
+        dropped: if error.is_empty() { 0 } else { 37 },
+        failures: if error.is_empty() { 0 } else { 12 },
+    };
+    v1::Telemetry {
+        otlp: "http://192.0.2.50:4317".into(),
+        prometheus: "0.0.0.0:9650".into(),
+        signals: vec![signal("traces", error, ago(240)), signal("metrics", "", ago(7_200))],
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_collector_that_refuses_is_noted_and_nothing_is_degraded() {
+    let [one, two] = <[Sample; 2]>::try_from(pair()).ok().unwrap();
+    let one = one.and(|node| node.telemetry = Some(telemetry("connection refused")));
+    let two = two.and(|node| node.telemetry = Some(telemetry("")));
+    let status = status(vec![one, two]);
+    assert_eq!((status.health, status.notes.len()), ("ok", 1));
+    insta::assert_snapshot!(shown(&status));
+    insta::assert_snapshot!(text(&status, Style { wide: true, ..PLAIN }));
+    let told = serde_json::to_value(&status).unwrap();
+    let signal = &told["nodes"][0]["agent"]["telemetry"]["signals"][0];
+    assert_eq!((signal["state"].as_str(), signal["dropped"].as_u64()), (Some("failing"), Some(37)));
+    assert_eq!(told["nodes"][1]["agent"]["telemetry"]["signals"][0]["state"], "up");
+}
+
+#[test]
+fn a_page_that_does_not_open_is_noted() {
+    let [one, two] = <[Sample; 2]>::try_from(pair()).ok().unwrap();
+    let closed = v1::Telemetry { page_error: "Address already in use".into(), ..telemetry("") };
+    let status = status(vec![one.and(|node| node.telemetry = Some(closed)), two]);
+    assert!(status.notes[0].text.contains("0.0.0.0:9650 is not open: Address already in use"));
+}

@@ -166,6 +166,7 @@ fn tracked(status: &Status, style: Style) -> String {
         trackers::causes(status),
         beside::routes(status),
         beside::hooks(status),
+        trackers::collectors(status),
     ];
     let tables = tables.into_iter().flatten();
     tables.map(|grid| format!("\n{}", lines(&grid, style.color).concat())).collect()

@@ -4,6 +4,7 @@
 use super::Status;
 use super::findings::{Finding, circumstances};
 use super::node::{Agent, Certificate, Node, Tracker};
+use super::telemetry;
 use crate::output::text::word;
 use crate::times::{ago, span};
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +31,7 @@ pub(super) fn of_nodes(status: &mut Status, own: Option<&Certificate>, now: Time
                 warnings
                     .extend(certificate.and_then(|of| ends_soon(of, &format!("node {}", node.name), now)));
                 notes.extend(orders(node, agent));
+                notes.extend(telemetry::note(node, agent));
                 if !local && !agent.name.is_empty() && !agent.name.eq_ignore_ascii_case(&node.name) {
                     let text = format!("{} calls itself {}", node.name, agent.name);
                     notes.push(finding(

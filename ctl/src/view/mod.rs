@@ -11,7 +11,8 @@
 //! - `context`, `health` (`ok`, `degraded`, `unreachable`)
 //! - `nodes[]`: `name`, `address`, `reachable`, `error`, `round_trip_ms`, `clock_offset_ms`,
 //!   `clock_uncertainty_ms`, `refused[]`, `lvs` (null where nothing is balanced), `agent` (`name`, `version`, `started`, `now`, `sequence`,
-//!   `configuration`, `drain`, `pause`, `peers[]`, `certificate`, `trackers[]`; see [`node`])
+//!   `configuration`, `drain`, `pause`, `peers[]`, `certificate`, `trackers[]`,
+//!   `telemetry`; see [`node`] and [`telemetry`])
 //! - `routers[]`: `name`, `vrid`, `names[]`, `masters[]`, `should_be`, `why_not`, `since`, `agree`,
 //!   `addresses[]`, `nodes[]`: one for each node that runs it, with `node` and everything of [`router`]
 //! - `warnings[]`, `notes[]`: `kind`, `router`, `node`, `text`, `mend`; any warning is degradation
@@ -30,6 +31,7 @@ pub(crate) mod router;
 mod ruling;
 #[cfg(test)]
 pub(crate) mod samples;
+mod telemetry;
 
 pub(crate) use findings::Finding;
 pub(crate) use group::{Group, OnNode};

@@ -1,5 +1,6 @@
 //! What a node says of itself, in the names that JSON and YAML promise.
 
+use super::telemetry::Telemetry;
 use super::{known, short};
 use crate::times::timestamp;
 use hacluster_proto::v1;
@@ -64,6 +65,8 @@ pub(crate) struct Agent {
     pub(crate) peers: Vec<Peer>,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) trackers: Vec<Tracker>,
+    /// How collectors are told; none where nobody is to be told.
+    pub(crate) telemetry: Option<Telemetry>,
     /// Number of the latest event in this answer.
     pub(crate) sequence: u64,
 }
@@ -158,6 +161,7 @@ impl From<v1::Node> for Agent {
             peers: of.peers.into_iter().map(Peer::from).collect(),
             certificate: of.certificate.map(Certificate::from),
             trackers: of.trackers.into_iter().map(Tracker::from).collect(),
+            telemetry: of.telemetry.map(Telemetry::from),
             sequence: 0,
         }
     }

@@ -170,7 +170,8 @@ impl Stage {
         let (events, heard) = mailbox(1_024, &Wake::new().unwrap());
         let dir = tempfile::tempdir().unwrap();
         let record = Record::of(dir.path());
-        let parts = Parts { events, record, flush, inherited: mpsc::channel(1).0, found: Arc::default() };
+        let (inherited, counts) = (mpsc::channel(1).0, Arc::default());
+        let parts = Parts { events, record, flush, inherited, found: Arc::default(), counts };
         let (orders, _) = spawn(parts, fake(kernel)).unwrap();
         Self { orders, events: heard, said: Vec::new(), _dir: dir }
     }
@@ -331,10 +332,10 @@ fn sync_daemons_follow_and_leave_with_us_and_those_of_others_stay() {
     use hacluster_net::netlink::ipvs::SyncRole::{Backup, Master};
     kernel.change(|state| state.daemons.push(daemon(Backup)));
     let mut stage = Stage::open(&kernel, false);
-    stage.orders.put_daemons(None);
+    stage.orders.put_daemons(None, None);
     stage.look();
     assert_eq!(kernel.0.lock().unwrap().daemons.len(), 1, "not ours");
-    stage.orders.put_daemons(Some(vec![daemon(Master)]));
+    stage.orders.put_daemons(Some(vec![daemon(Master)]), None);
     stage.hears("sync daemon started: master on eth0, id 1");
     assert_eq!(kernel.0.lock().unwrap().daemons, [daemon(Master)]);
     stage.orders.stop(FlushOnStop::Ours);

@@ -2,6 +2,8 @@
 //! older.
 
 use crate::lvs::table::Table;
+use crate::story::Task;
+use crate::tally::Queue;
 use arc_swap::ArcSwap;
 use hacluster_conf::model::lvs::FlushOnStop;
 use hacluster_net::netlink::ipvs::{DestKey, ServiceKey, Stats, SyncDaemon, Timeouts};
@@ -9,6 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 use tokio::sync::oneshot;
+
+/// Stories that wait to hear that the kernel has what they want.
+const TASKS_MAX: usize = 256;
 
 /// What the kernel counts of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +49,11 @@ pub struct Picture {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) table: Option<Table>,
+    /// What the table, and those before it that nobody saw, are wanted for.
+    pub(super) tasks: Vec<Task>,
     pub(super) daemons: Option<Option<Vec<SyncDaemon>>>,
+    /// What the daemons are wanted for.
+    pub(super) switch: Option<Task>,
     pub(super) timeouts: Option<Timeouts>,
     /// Who waits for a look.
     pub(super) looks: Vec<oneshot::Sender<()>>,
@@ -86,12 +95,27 @@ impl Orders {
 
     /// The kernel's table shall be this, as far as it is ours.
     pub fn put(&self, table: Table) {
-        self.add(|pending| pending.table = Some(table));
+        self.put_for(table, Vec::new());
     }
 
-    /// These sync daemons shall run; `None` leaves those alone that are not ours.
-    pub fn put_daemons(&self, daemons: Option<Vec<SyncDaemon>>) {
-        self.add(|pending| pending.daemons = Some(daemons));
+    /// The same, for these stories: each is told when it is done.
+    pub fn put_for(&self, table: Table, mut tasks: Vec<Task>) {
+        self.add(|pending| {
+            pending.table = Some(table);
+            let room = TASKS_MAX.saturating_sub(pending.tasks.len());
+            Queue::Stories.dropped(tasks.len().saturating_sub(room) as u64);
+            tasks.truncate(room);
+            pending.tasks.append(&mut tasks);
+        });
+    }
+
+    /// These sync daemons shall run; `None` leaves those alone that are not ours. `task` is told when it
+    /// is done.
+    pub fn put_daemons(&self, daemons: Option<Vec<SyncDaemon>>, task: Option<Task>) {
+        self.add(|pending| {
+            pending.daemons = Some(daemons);
+            pending.switch = task.or(pending.switch.take());
+        });
     }
 
     /// The kernel's timeouts shall be these.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::chronicle::tests::identity;
-use crate::story::Batch;
+use crate::lvs::{self, Called, Cause, Notice, Told};
+use crate::story::{Balanced, Batch, Delivery, Mailed, Task};
 use hacluster_core::priority::Priority;
 use hacluster_net::clock;
 use opentelemetry::trace::TraceId;
@@ -234,4 +235,95 @@ fn memory_is_bounded_and_any_order_is_borne() {
     let left = desk.builder.finish();
     assert_eq!((left.len(), desk.builder.finish().len()), (1, 0));
     assert!(desk.spans().iter().all(|span| span.end_time >= span.start_time));
+}
+
+fn told(server: Option<&str>, up: bool, began: Instant, ended: Instant) -> What {
+    let called = Called { service: "10.0.0.1 80".into(), server: server.map(str::to_owned) };
+    let subject = lvs::Subject { service: "[10.0.0.1]:tcp:80".into(), server: server.map(str::to_owned) };
+    let cause = server.map(|_| Cause {
+        check: "TCP check of 10.0.0.2:80".into(),
+        text: "connection refused".into(),
+        began,
+        ended,
+    });
+    let why: Arc<str> =
+        if server.is_some() { "TCP check of 10.0.0.2:80: connection refused" } else { "0 of 1" }.into();
+    let told = Told { subject, called, up, why, cause, check: None, hook: None, mail: true };
+    What::Balance(Arc::new(Notice { warning: !up, text: "told".into(), told: Some(Arc::new(told)) }))
+}
+
+#[test]
+fn a_real_server_that_leaves_is_a_story_from_the_try_to_the_kernel_hooks_and_mail() {
+    let (mut desk, root) = (Desk::new(None), Trail::begin());
+    let (server, quorum) = (root.child(), root.child());
+    desk.tell(30, Some(server), told(Some("10.0.0.2:80"), false, desk.at(10), desk.at(28)));
+    desk.tell(30, Some(quorum), told(None, false, desk.at(10), desk.at(28)));
+    let task = Task { trail: root, name: "lvs.change", of: "10.0.0.1 80".into(), began: desk.at(10) };
+    let (begun, ended) = (desk.at(31), desk.at(33));
+    let done = Balanced { task, begun, ended, sent: 2, refused: 1, absent: String::new() };
+    desk.tell(33, Some(root), Fact::Balanced(Arc::new(done)));
+    let mailed = Mailed {
+        delivery: Delivery::Refused,
+        count: 1,
+        subject: "[R1] Realserver - DOWN".into(),
+        recipients: 2,
+        begun: desk.at(31),
+        text: "550 no".into(),
+    };
+    desk.tell(60, Some(server), Fact::Mailed(Arc::new(mailed)));
+    let hook = LastHook {
+        hook: "notify_down",
+        state: "DOWN".into(),
+        at: std::time::SystemTime::now(),
+        took: std::time::Duration::from_millis(5),
+        success: true,
+        text: "exit 0".into(),
+    };
+    desk.tell(61, Some(server), Fact::Notified(Arc::new(hook)));
+    let whole = desk.span("lvs.change");
+    assert_eq!((whole.parent_span_id, millis(&whole)), (SpanId::INVALID, 23), "from the try to the kernel");
+    for (name, parent) in [
+        ("lvs.server", "lvs.change"),
+        ("lvs.quorum", "lvs.change"),
+        ("ipvs.table", "lvs.change"),
+        ("lvs.check", "lvs.server"),
+        ("notify.mail", "lvs.server"),
+        ("notify.script", "lvs.server"),
+    ] {
+        let (child, parent) = (desk.span(name), desk.span(parent));
+        assert_eq!(child.parent_span_id, parent.span_context.span_id(), "{name}");
+        assert_eq!(child.span_context.trace_id(), whole.span_context.trace_id(), "{name}");
+    }
+    let (gone, check) = (desk.span("lvs.server"), desk.span("lvs.check"));
+    assert_eq!((says(&gone, "lvs.server"), says(&gone, "lvs.state")), ("10.0.0.2:80".into(), "down".into()));
+    assert_eq!(says(&gone, "lvs.reason.text"), "TCP check of 10.0.0.2:80: connection refused");
+    assert_eq!((millis(&check), says(&check, "lvs.check.text")), (18, "connection refused".into()));
+    assert!(matches!(&desk.span("ipvs.table").status, Status::Error { .. }));
+    assert_eq!(desk.span("notify.mail").status, Status::error("550 no"));
+    assert!(!desk.builder.is_waiting(), "nothing is kept");
+}
+
+#[test]
+fn what_the_balancer_does_because_of_a_takeover_is_a_part_of_it() {
+    let (mut desk, trail) = (Desk::new(None), Trail::begin());
+    desk.take_over(trail, TakeoverCause::Silence);
+    let task = Task {
+        trail: trail.child(),
+        name: "ipvs.sync_daemon",
+        of: "master on eth0, id 1".into(),
+        began: desk.at(12),
+    };
+    let done = Balanced {
+        task: task.clone(),
+        begun: desk.at(13),
+        ended: desk.at(20),
+        sent: 0,
+        refused: 0,
+        absent: "no ip_vs".into(),
+    };
+    desk.tell(20, Some(task.trail), Fact::Balanced(Arc::new(done)));
+    let (root, daemon) = (desk.span("vrrp.takeover"), desk.span("ipvs.sync_daemon"));
+    assert_eq!(daemon.parent_span_id, root.span_context.span_id());
+    assert_eq!(says(&daemon, "ipvs.sync_daemon"), "master on eth0, id 1");
+    assert_eq!(desk.span("ipvs.daemons").status, Status::error("no ip_vs"));
 }

@@ -1,0 +1,133 @@
+//! How instruments are made, and the list of them that the documentation shows.
+
+use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
+
+/// What an instrument is, for people and programs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words {
+    pub(super) name: &'static str,
+    /// UCUM; in braces what is counted.
+    pub(super) unit: &'static str,
+    /// Attributes of its series.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the documentation is written from them"))]
+    pub(super) labels: &'static [&'static str],
+    pub(super) text: &'static str,
+}
+
+pub(super) const fn words(
+    name: &'static str,
+    unit: &'static str,
+    labels: &'static [&'static str],
+    text: &'static str,
+) -> Words {
+    Words { name, unit, labels, text }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Gauge,
+    Counter,
+    Histogram,
+}
+
+/// Makes instruments and writes down which.
+pub(super) struct Book<'a> {
+    meter: &'a Meter,
+    entries: Vec<(Kind, Words)>,
+}
+
+impl<'a> Book<'a> {
+    pub(super) fn new(meter: &'a Meter) -> Self {
+        Self { meter, entries: Vec::new() }
+    }
+
+    /// One that goes up and down, told by `tell` whenever somebody wants to know.
+    pub(super) fn gauge(
+        &mut self,
+        of: Words,
+        tell: impl Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static,
+    ) {
+        self.entries.push((Kind::Gauge, of));
+        let gauge = self.meter.f64_observable_gauge(of.name).with_unit(of.unit);
+        gauge.with_description(of.text).with_callback(tell).build();
+    }
+
+    /// One that only grows, told by `tell` whenever somebody wants to know.
+    pub(super) fn counter(
+        &mut self,
+        of: Words,
+        tell: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static,
+    ) {
+        self.entries.push((Kind::Counter, of));
+        let counter = self.meter.u64_observable_counter(of.name).with_unit(of.unit);
+        counter.with_description(of.text).with_callback(tell).build();
+    }
+
+    /// One that only grows, by what is added to it.
+    pub(super) fn fed(&mut self, of: Words) -> Counter<u64> {
+        self.entries.push((Kind::Counter, of));
+        self.meter.u64_counter(of.name).with_unit(of.unit).with_description(of.text).build()
+    }
+
+    /// How values are spread over `bounds`.
+    pub(super) fn histogram(&mut self, of: Words, bounds: Vec<f64>) -> Histogram<f64> {
+        self.entries.push((Kind::Histogram, of));
+        let histogram = self.meter.f64_histogram(of.name).with_unit(of.unit);
+        histogram.with_description(of.text).with_boundaries(bounds).build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::meters::Meters;
+    use opentelemetry::metrics::MeterProvider;
+    use opentelemetry_sdk::metrics::SdkMeterProvider;
+    use std::collections::BTreeSet;
+    use std::fmt::Write;
+    use std::sync::Arc;
+
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/docs/telemetry.md");
+    const BOUNDS: [&str; 2] = ["<!-- metrics, written by a test -->\n", "<!-- end of metrics -->\n"];
+    /// Set to write the list anew.
+    const WRITE: &str = "HACLUSTER_DOCS_WRITE";
+
+    /// As Prometheus has it: OpenTelemetry's rules for compatibility.
+    fn on_the_page(kind: Kind, of: &Words) -> String {
+        let unit = match of.unit {
+            "s" => "_seconds",
+            "By" => "_bytes",
+            _ => "",
+        };
+        let total = if kind == Kind::Counter { "_total" } else { "" };
+        format!("{}{unit}{total}", of.name.replace('.', "_"))
+    }
+
+    fn list() -> String {
+        let provider = SdkMeterProvider::default();
+        let meter = provider.meter("test");
+        let mut book = Book::new(&meter);
+        let _ = Meters::written_down(&mut book, Arc::default(), &Arc::default());
+        let mut names = BTreeSet::new();
+        let mut text = "| metric (OTLP) | on the page | attributes | what |\n|---|---|---|---|\n".to_owned();
+        for (kind, of) in &book.entries {
+            assert!(names.insert(of.name), "{} twice", of.name);
+            let labels: Vec<_> = of.labels.iter().map(|label| format!("`{label}`")).collect();
+            let page = on_the_page(*kind, of);
+            writeln!(text, "| `{}` | `{page}` | {} | {} |", of.name, labels.join(", "), of.text).unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn the_documentation_lists_every_metric() {
+        let document = std::fs::read_to_string(FILE).unwrap();
+        let (before, rest) = document.split_once(BOUNDS[0]).unwrap();
+        let (written, after) = rest.split_once(BOUNDS[1]).unwrap();
+        if std::env::var_os(WRITE).is_some() {
+            std::fs::write(FILE, [before, BOUNDS[0], &list(), BOUNDS[1], after].concat()).unwrap();
+            return;
+        }
+        assert_eq!(written, list(), "write it anew: {WRITE}=1 cargo test -p hacluster-agent documentation");
+    }
+}

@@ -1,0 +1,96 @@
+//! Virtual routers: where they stand, their addresses and adverts.
+
+use super::book::{Book, words};
+use super::{Shown, of_router};
+use crate::chronicle::RouterView;
+use crate::telemetry::words::state;
+use hacluster_core::machine::StateKind;
+use hacluster_core::receive::DiscardKind;
+use opentelemetry::KeyValue;
+
+/// Names a router.
+const ROUTER: &[&str] = &["vrrp.router", "vrrp.vrid", "network.interface.name"];
+
+/// Tells numbers of one router, each with one more label or none.
+type Look = fn(&RouterView, &mut dyn FnMut(u64, Option<KeyValue>));
+
+fn each(shown: &Shown, look: Look, tell: &mut dyn FnMut(u64, &[KeyValue])) {
+    for router in &shown.load().routers {
+        let identity = &router.identity;
+        let common = of_router(&identity.name, identity.vrid.get(), &identity.interface);
+        look(router, &mut |value, label| match label {
+            Some(label) => {
+                let [name, vrid, interface] = common.clone();
+                tell(value, &[name, vrid, interface, label]);
+            }
+            None => tell(value, &common),
+        });
+    }
+}
+
+pub(super) fn instruments(book: &mut Book<'_>, shown: &Shown) {
+    let mut gauge = |of, look: Look| {
+        let shown = shown.clone();
+        book.gauge(of, move |to| {
+            each(&shown, look, &mut |value, labels| to.observe(value as f64, labels));
+        });
+    };
+    let text = "1 for the state it is in, 0 for the other three";
+    let labels = &["vrrp.router", "vrrp.vrid", "network.interface.name", "vrrp.state"];
+    gauge(words("hacluster.vrrp.state", "{state}", labels, text), |router, tell| {
+        for kind in StateKind::ALL {
+            tell(u64::from(router.state() == kind), Some(KeyValue::new("vrrp.state", state(kind))));
+        }
+    });
+    let text = "The priority in force";
+    gauge(words("hacluster.vrrp.priority", "{priority}", ROUTER, text), |router, tell| {
+        let now = router.standing.map_or(router.setup.priority, |standing| standing.priority);
+        tell(now.get().into(), None);
+    });
+    let text = "The priority that is configured";
+    gauge(words("hacluster.vrrp.priority.base", "{priority}", ROUTER, text), |router, tell| {
+        tell(router.setup.priority.get().into(), None);
+    });
+    let text = "Addresses that the state wants in place; never a series for each";
+    gauge(words("hacluster.vip.wanted", "{address}", ROUTER, text), |router, tell| {
+        let rules = router.state() == StateKind::Master;
+        tell(if rules { router.setup.addresses.len() as u64 } else { 0 }, None);
+    });
+    let text = "Addresses that are in place";
+    gauge(words("hacluster.vip.present", "{address}", ROUTER, text), |router, tell| {
+        tell(router.held.present.iter().filter(|present| **present).count() as u64, None);
+    });
+    counters(book, shown);
+}
+
+fn counters(book: &mut Book<'_>, shown: &Shown) {
+    let mut counter = |of, look: Look| {
+        let shown = shown.clone();
+        book.counter(of, move |to| {
+            each(&shown, look, &mut |value, labels| to.observe(value, labels));
+        });
+    };
+    let text = "How often addresses that others removed were put back";
+    counter(words("hacluster.vip.restorations", "{restoration}", ROUTER, text), |router, tell| {
+        tell(router.held.restorations, None);
+    });
+    let text = "Adverts handed to the kernel";
+    counter(words("hacluster.vrrp.adverts.sent", "{advert}", ROUTER, text), |router, tell| {
+        tell(router.setup.tally.sent.get(), None);
+    });
+    let text = "Adverts, of those sent, that the kernel refused";
+    counter(words("hacluster.vrrp.adverts.send_failures", "{advert}", ROUTER, text), |router, tell| {
+        tell(router.setup.tally.send_failures.get(), None);
+    });
+    let text = "Adverts that were believed";
+    counter(words("hacluster.vrrp.adverts.received", "{advert}", ROUTER, text), |router, tell| {
+        tell(router.setup.tally.accepted.get(), None);
+    });
+    let text = "Adverts that were dropped, by cause";
+    let labels = &["vrrp.router", "vrrp.vrid", "network.interface.name", "cause"];
+    counter(words("hacluster.vrrp.adverts.discarded", "{advert}", labels, text), |router, tell| {
+        for (cause, count) in DiscardKind::NAMES.iter().zip(&router.setup.tally.discarded) {
+            tell(count.get(), Some(KeyValue::new("cause", *cause)));
+        }
+    });
+}
