@@ -1,6 +1,7 @@
 //! Ways to answer.
 
 mod beside;
+mod collectors;
 pub(crate) mod events;
 pub(crate) mod grid;
 pub(crate) mod lvs;

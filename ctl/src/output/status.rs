@@ -4,7 +4,7 @@ use super::grid::{self, Cell, GAP, Grid, Tone};
 use super::safe;
 use super::sync_groups;
 use super::text::wrap;
-use super::{beside, trackers};
+use super::{beside, collectors, trackers};
 use crate::times::{ago, clock};
 use crate::view::{Finding, Status};
 
@@ -166,7 +166,7 @@ fn tracked(status: &Status, style: Style) -> String {
         trackers::causes(status),
         beside::routes(status),
         beside::hooks(status),
-        trackers::collectors(status),
+        collectors::grid(status),
     ];
     let tables = tables.into_iter().flatten();
     tables.map(|grid| format!("\n{}", lines(&grid, style.color).concat())).collect()

@@ -1,4 +1,4 @@
-//! What nodes watch, what lowers or raises priorities, and what collectors are told: `status -o wide`.
+//! What nodes watch, and what lowers or raises priorities: `status -o wide`.
 
 use super::grid::{Cell, Grid, Tone};
 use super::safe;
@@ -28,39 +28,6 @@ pub(crate) fn watched(status: &Status) -> Option<Grid> {
                     .into(),
                 safe(&of.text).into(),
             ]);
-        }
-    }
-    Some(grid).filter(|grid| !grid.rows.is_empty())
-}
-
-/// What collectors are told, one row for each signal and page; none where nobody is told.
-pub(crate) fn collectors(status: &Status) -> Option<Grid> {
-    let mut grid =
-        Grid::new(&["NODE", "TELEMETRY", "TO", "STATE", "SINCE", "TAKEN", "GIVEN UP", "FAILURES", "ERROR"]);
-    for node in &status.nodes {
-        let Some(agent) = &node.agent else { continue };
-        let Some(of) = &agent.telemetry else { continue };
-        let (to, page) = (of.otlp.as_deref().unwrap_or("-"), of.page_error.as_ref());
-        for signal in &of.signals {
-            let tone = if signal.state == "failing" { Tone::Odd } else { Tone::Plain };
-            grid.rows.push(vec![
-                safe(&node.name).into(),
-                safe(&signal.name).into(),
-                safe(to).into(),
-                Cell::new(signal.state, tone),
-                ago(signal.since, agent.now).into(),
-                signal.exported.to_string().into(),
-                signal.dropped.to_string().into(),
-                signal.failures.to_string().into(),
-                safe(signal.error.as_deref().unwrap_or("-")).into(),
-            ]);
-        }
-        if let Some(at) = &of.prometheus {
-            let state = page.map_or(Cell::from("up"), |_| Cell::new("failing", Tone::Odd));
-            let mut row = vec![safe(&node.name).into(), "page".into(), safe(at).into(), state];
-            row.resize(grid.head.len() - 1, Cell::from("-"));
-            row.push(safe(page.map_or("-", |error| error)).into());
-            grid.rows.push(row);
         }
     }
     Some(grid).filter(|grid| !grid.rows.is_empty())
