@@ -8,6 +8,7 @@
 //! | [`groups`] | sync groups: a pair of hosts on two networks |
 //! | [`dual_nic`] | the pair with a network on either side, with and without a sync group |
 //! | [`mail`] | mails of every kind of transition in real mailboxes |
+//! | [`realserver`] | `haclusterctl lvs realserver` on a host, and who answers ARP then |
 //! | [`upsets`] | garbage, interfaces that come back, reloads |
 //!
 //! Needs the right to make network namespaces, nginx for one trial, exim and
@@ -18,6 +19,7 @@ mod exim;
 mod groups;
 mod mail;
 mod probes;
+mod realserver;
 mod scripts;
 mod sequences;
 mod stage;
@@ -36,6 +38,7 @@ fn main() {
     groups::trials(&mut suite);
     dual_nic::trials(&mut suite);
     mail::trials(&mut suite);
+    realserver::trials(&mut suite);
     upsets::trials(&mut suite);
     suite.run_at_once(AT_ONCE)
 }

@@ -8,8 +8,8 @@
 
 use crate::Outcome;
 use crate::args::lvs::RealserverArgs;
-use crate::output;
-use anyhow::{Context, bail};
+use crate::output::{self, safe};
+use anyhow::{Context, anyhow, bail};
 use nix::ifaddrs::getifaddrs;
 use std::fs;
 use std::io;
@@ -188,7 +188,10 @@ fn apply(wrong: &Wrong, label: Option<&str>) -> anyhow::Result<()> {
         Wrong::Sysctl { of, name, wanted, .. } => {
             let path = path(Path::new(SYSCTLS), of, name);
             let written = fs::write(&path, format!("{wanted}\n"));
-            written.with_context(|| format!("cannot write {}; run it as root", path.display()))
+            written.map_err(|error| {
+                let mend = mend(error.kind() == io::ErrorKind::ReadOnlyFilesystem);
+                anyhow!("cannot write {}: {error}; {mend}", path.display())
+            })
         }
         Wrong::Missing(_) | Wrong::Wide(..) => {
             let arguments = arguments(wrong, label);
@@ -196,13 +199,25 @@ fn apply(wrong: &Wrong, label: Option<&str>) -> anyhow::Result<()> {
             let words = arguments.join(" ");
             match ran {
                 Ok(done) if done.status.success() => Ok(()),
-                Ok(done) => bail!("`ip {words}`: {}", String::from_utf8_lossy(&done.stderr).trim()),
+                Ok(done) => {
+                    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+                    bail!("`ip {words}`: {}; {}", safe(&said), mend(false))
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     bail!("cannot run `ip {words}`: there is no `ip` here; install iproute2")
                 }
                 Err(error) => bail!("cannot run `ip {words}`: {error}"),
             }
         }
+    }
+}
+
+/// What helps who may not.
+fn mend(read_only: bool) -> &'static str {
+    if read_only {
+        "it is mounted read-only: in a container, set it on the host or give the container a /proc/sys of its own"
+    } else {
+        "run it as root (CAP_NET_ADMIN in this network namespace)"
     }
 }
 
