@@ -31,9 +31,42 @@ fn around(block: &str, keyword: &str) -> Option<String> {
     })
 }
 
+/// Words without a value.
+const FLAGS: &[&str] = &[
+    "flag-1",
+    "flag-2",
+    "flag-3",
+    "sh-port",
+    "sh-fallback",
+    "mh-port",
+    "mh-fallback",
+    "ops",
+    "ha_suspend",
+    "omega",
+    "alpha",
+    "sorry_server_inhibit",
+    "inhibit_on_failure",
+    "enable_sni",
+    "fast_recovery",
+    "misc_dynamic",
+    "regex_no_match",
+    "smtp_alert",
+    "log_all_failures",
+    "lvs_flush",
+    "lvs_flush_on_stop",
+    "no_checker_emails",
+    "rs_init_notifies",
+    "checker_log_all_failures",
+    "tls_compliant",
+];
+
 /// What must stand before a word, and the word with a value that is not its default.
 fn sample(block: &str, keyword: &str) -> (&'static str, String) {
-    let value = match keyword {
+    (before(keyword), format!("{keyword} {}", value(block, keyword)))
+}
+
+fn value(block: &str, keyword: &str) -> &'static str {
+    match keyword {
         "lb_algo" | "lvs_sched" => "sh",
         "lb_kind" | "lvs_method" | "sorry_server_lvs_method" => "DR",
         "protocol" => "UDP",
@@ -63,34 +96,14 @@ fn sample(block: &str, keyword: &str) -> (&'static str, String) {
         "FILE_CHECK" => "{\ntrack_file load\n}",
         "SSL" => "{\ncertificate /a\nkey /b\n}",
         _ if keyword.ends_with("_CHECK") || keyword.ends_with("_GET") => "{\n}",
-        "flag-1"
-        | "flag-2"
-        | "flag-3"
-        | "sh-port"
-        | "sh-fallback"
-        | "mh-port"
-        | "mh-fallback"
-        | "ops"
-        | "ha_suspend"
-        | "omega"
-        | "alpha"
-        | "sorry_server_inhibit"
-        | "inhibit_on_failure"
-        | "enable_sni"
-        | "fast_recovery"
-        | "misc_dynamic"
-        | "regex_no_match"
-        | "smtp_alert"
-        | "log_all_failures"
-        | "lvs_flush"
-        | "lvs_flush_on_stop"
-        | "no_checker_emails"
-        | "rs_init_notifies"
-        | "checker_log_all_failures"
-        | "tls_compliant" => "",
+        _ if FLAGS.contains(&keyword) => "",
         _ => "7",
-    };
-    let before = match keyword {
+    }
+}
+
+/// What must come first for the word to mean anything.
+fn before(keyword: &str) -> &'static str {
+    match keyword {
         "persistence_granularity" => "persistence_timeout 50\n",
         "persistence_engine" => "persistence_timeout 50\nprotocol UDP\n",
         "sh-port" | "sh-fallback" => "lb_algo sh\n",
@@ -103,8 +116,7 @@ fn sample(block: &str, keyword: &str) -> (&'static str, String) {
         "lvs_notify_fifo_script" => "lvs_notify_fifo /run/y\n",
         _ if keyword.starts_with("regex_") => "regex x\n",
         _ => "",
-    };
-    (before, format!("{keyword} {value}"))
+    }
 }
 
 const GLOBAL: [&str; 16] = [
