@@ -6,8 +6,8 @@
 //! ```
 
 use crate::args::Args;
+use hacluster_conf::Loaded;
 use hacluster_conf::source::{Disk, Source};
-use hacluster_conf::{Loaded, layered};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -38,11 +38,7 @@ pub struct InForce {
 pub fn load(args: &Args) -> InForce {
     let disk = Disk { config_id: args.config_id.clone() };
     let recorder = Recorder { disk, ..Recorder::default() };
-    let loaded = hacluster_conf::load(&args.config, &recorder);
-    let loaded = match &args.agent_config {
-        Some(toml) => layered::overlay(loaded, toml, &recorder),
-        None => loaded,
-    };
+    let loaded = hacluster_conf::load_with(&args.config, args.agent_config.as_deref(), &recorder);
     let Recorder { hasher, files, .. } = recorder;
     InForce {
         path: args.config.clone(),
@@ -75,6 +71,10 @@ impl Source for Recorder {
 
     fn env(&self, name: &str) -> Option<String> {
         self.disk.env(name)
+    }
+
+    fn env_names(&self, prefix: &str) -> Vec<String> {
+        self.disk.env_names(prefix)
     }
 
     fn host_name(&self) -> String {

@@ -13,6 +13,7 @@
 mod edit;
 
 use crate::Usage;
+use crate::output::safe;
 use crate::pki::files;
 use clap::Args as Arguments;
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,30 @@ pub(crate) struct ClientTlsFiles {
 /// # Errors
 /// [`Usage`]: no such context, two places at once, or a file that cannot be read or understood.
 pub(crate) fn resolve(args: &ContextArgs) -> anyhow::Result<Where> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    misspelt(names).iter().for_each(|warning| eprintln!("{warning}"));
     resolve_in(args, &Surroundings::now())
+}
+
+/// Variables of the environment that this program reads.
+const VARIABLES: [&str; 3] = ["HACLUSTER_SOCKET", "HACLUSTERCTL_CONTEXT", "HACLUSTERCTL_CONFIG"];
+
+/// What to say of variables that look like one of ours and are none.
+fn misspelt(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for name in names.filter(|name| name.starts_with("HACLUSTER") && !VARIABLES.contains(&name.as_str())) {
+        // Others of that beginning are the agent's; who misspells `HACLUSTERCTL_` means us.
+        match hacluster_conf::nearest(&name, VARIABLES.into_iter()) {
+            Some(near) => {
+                warnings.push(format!("warning: {} is not used: did you mean {near}?", safe(&name)))
+            }
+            None if name.starts_with("HACLUSTERCTL_") => {
+                warnings.push(format!("warning: {} is not used: there is no such variable", safe(&name)));
+            }
+            None => {}
+        }
+    }
+    warnings
 }
 
 /// What the environment says; apart, so that tests can say something else.

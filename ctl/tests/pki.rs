@@ -40,7 +40,7 @@ impl Stage {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_haclusterctl"));
-        command.args(arguments).env("HOME", self.0.path()).current_dir(self.0.path());
+        command.args(arguments).stdin(Stdio::null()).env("HOME", self.0.path()).current_dir(self.0.path());
         for name in ["XDG_CONFIG_HOME", "HACLUSTERCTL_CONFIG", "HACLUSTERCTL_CONTEXT", "HACLUSTER_SOCKET"] {
             command.env_remove(name);
         }
@@ -278,7 +278,7 @@ fn whoever_is_revoked_is_refused_with_all_certificates() {
     for files in [&former, &stage.files("alice"), &stage.files("bob")] {
         handshake(&stage.files("node1"), files, "node1").unwrap();
     }
-    let said = stage.pki("revoke alice");
+    let said = stage.pki("revoke alice --yes");
     assert!(said.contains("all 2 certificates") && said.contains("node1:"), "{said}");
     for files in [&former, &stage.files("alice")] {
         let error = handshake(&stage.files("node1"), files, "node1").unwrap_err();
@@ -288,10 +288,21 @@ fn whoever_is_revoked_is_refused_with_all_certificates() {
     let copy = Files { revoked: Some(stage.path("node1/ca.crl")), ..stage.files("node1") };
     handshake(&copy, &former, "node1").unwrap_err();
     assert!(stage.refused("renew alice").contains("pki operator alice"));
-    assert!(stage.pki("revoke alice").contains("no certificate that counts"));
+    assert!(stage.pki("revoke alice --yes").contains("no certificate that counts"));
     stage.pki("operator alice");
     handshake(&stage.files("node1"), &stage.files("alice"), "node1").unwrap();
     assert!(handshake(&stage.files("node1"), &former, "node1").is_err(), "revoked for good");
+}
+
+#[test]
+fn nothing_is_revoked_unasked() {
+    let stage = Stage::new();
+    stage.pki("operator alice");
+    assert!(stage.refused("revoke alice").contains("--yes"), "there is no terminal to ask at");
+    let said = stage.pki("revoke Alice --dry-run");
+    assert!(said.contains("alice (operator) holds 1 certificate until 20"), "{said}");
+    stage.pki("node node1");
+    handshake(&stage.files("node1"), &stage.files("alice"), "node1").unwrap();
 }
 
 #[test]
@@ -313,7 +324,7 @@ fn what_ends_soon_is_said_and_is_1() {
         assert!(json.contains(expected), "{expected}: {json}");
     }
     assert_eq!(stage.run("pki --dir pki list NODE1").status.code(), Some(0));
-    stage.pki("revoke alice");
+    stage.pki("revoke alice --yes");
     assert!(stage.pki("list").contains("revoked 2"), "revoked ones are no warning");
     assert!(stage.refused("list carol").contains("node1, alice"));
 }
@@ -340,7 +351,7 @@ fn odd_words_are_refused_with_full_words() {
         ("operator x.key", "name of a file"),
         ("node n --address 192.0.2.1:9443", "give no port"),
         ("renew nobody", "it knows nobody"),
-        ("revoke nobody", "it knows nobody"),
+        ("revoke nobody --yes", "it knows nobody"),
         ("operator alice --days 0", "--days"),
         ("operator alice --address 192.0.2.1", "--address"),
     ] {
@@ -350,7 +361,7 @@ fn odd_words_are_refused_with_full_words() {
         fs::read_dir(stage.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(entries.len(), 4, "nothing half-done: {entries:?}");
     let empty = Stage::empty();
-    for line in ["node node1", "list", "renew a", "revoke a"] {
+    for line in ["node node1", "list", "renew a", "revoke a --yes"] {
         assert!(empty.refused(line).contains("haclusterctl pki init"), "{line}");
     }
     let nowhere = refused(&empty.run("pki --dir /proc/hacluster init web"));

@@ -11,7 +11,8 @@
 //! - Virtual routers of all layers are one by name, regardless of case; lists replace each other.
 //! - `HACLUSTER_AGENT__FAST_TAKEOVER=false`, `HACLUSTER_GLOBAL__ROUTER_ID=n1` and
 //!   `HACLUSTER_VIRTUAL_ROUTER__VI_1__PRIORITY=90` override a key. Only routers that some file names
-//!   are asked for; lists are separated by commas. Other variables are nobody's business.
+//!   are asked for; lists are separated by commas. A `HACLUSTER_` variable that overrides nothing is told,
+//!   with the nearest name.
 //! - `HACLUSTER_TRACKER__CHK_NGINX__INTERVAL=5` works for trackers that some file names, and so does
 //!   `HACLUSTER_MAIL__SERVER=...`.
 //! - Virtual servers are known by their names, too; no variable overrides them.
@@ -28,6 +29,7 @@ mod route;
 mod router;
 mod rules;
 mod service;
+mod stray;
 mod table;
 mod telemetry;
 mod track;
@@ -82,6 +84,12 @@ pub fn overlay(loaded: Loaded, toml: &Path, source: &dyn Source) -> Loaded {
     apply(loaded, toml, source, false)
 }
 
+/// Says which variables of the environment are not used because there are no layers.
+pub(crate) fn without(mut loaded: Loaded, source: &dyn Source) -> Loaded {
+    loaded.diagnostics.extend(stray::tell_unread(source, &mut loaded.sources));
+    loaded
+}
+
 fn apply(mut loaded: Loaded, path: &Path, source: &dyn Source, may_name_base: bool) -> Loaded {
     let mut layers = Layers::default();
     let findings = Findings::default();
@@ -93,6 +101,7 @@ fn apply(mut loaded: Loaded, path: &Path, source: &dyn Source, may_name_base: bo
         }
         let names: Vec<String> = loaded.config.routers.iter().map(|router| router.name.clone()).collect();
         layers.read_environment(&names, source, &mut loaded.sources);
+        stray::tell(&layers.variables(&names), source, &mut loaded.sources, &findings);
         lower(&mut loaded.config, &layers, &findings, path, source);
     }
     loaded.diagnostics.extend(findings.finish());

@@ -10,22 +10,12 @@ use crate::fanout::{Answer, Cluster};
 use crate::output;
 use crate::view::Configuration;
 use crate::{Outcome, UNREACHABLE};
+use hacluster_conf::render;
 use hacluster_conf::source::Disk;
-use hacluster_conf::{Loaded, render};
 use hacluster_programs::traps;
 use hacluster_proto::v1;
 use serde::Serialize;
 use std::path::Path;
-
-/// As the agent loads it with the same options.
-fn load(file: &Path, agent_config: Option<&Path>) -> Loaded {
-    let disk = Disk::default();
-    let loaded = hacluster_conf::load(file, &disk);
-    match agent_config {
-        Some(toml) => hacluster_conf::layered::overlay(loaded, toml, &disk),
-        None => loaded,
-    }
-}
 
 /// Says what `hacluster-agent --check` says on this machine, with its exit statuses.
 ///
@@ -36,7 +26,8 @@ pub(super) fn check(
     programs: bool,
     format: Format,
 ) -> anyhow::Result<Outcome> {
-    let mut loaded = load(file, agent_config);
+    // As the agent loads it with the same options.
+    let mut loaded = hacluster_conf::load_with(file, agent_config, &Disk::default());
     if programs {
         traps::add(&mut loaded);
     }

@@ -1,7 +1,7 @@
 //! `haclusterctl watch`: the live view of a terminal.
 //!
-//! Whatever ends it, the terminal is left as it was: [`Picture`] restores it when it is dropped, and
-//! before a panic is told.
+//! Whatever ends it, signals among it, the terminal is left as it was: [`Picture`] restores it when it is
+//! dropped, and before a panic is told.
 
 use super::events::{Memory, Past};
 use crate::args::{Place, WatchArgs};
@@ -18,6 +18,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Times grow older without anything happening.
@@ -49,6 +50,7 @@ pub(super) async fn run(place: &Place, args: &WatchArgs) -> anyhow::Result<Outco
     let known = past.events.iter().filter(|event| wanted(&screen, event)).cloned().collect();
     screen.add(known);
     let mut live = Live::start(&cluster, place.timeout, past.marks.clone());
+    let mut ends = Ends::listen()?;
     let mut picture = Picture::open()?;
     let mut keys = keys();
     let mut tick = tokio::time::interval(TICK);
@@ -74,12 +76,32 @@ pub(super) async fn run(place: &Place, args: &WatchArgs) -> anyhow::Result<Outco
                 Key::Scroll(rows) => screen.scroll(rows),
                 Key::Redraw => {}
             },
+            () = ends.wait() => return Ok(Outcome::Well),
             _ = tick.tick() => {
                 screen.clock = corner(Timestamp::now());
                 if let Ok(status) = look(&nodes) {
                     screen.status = status;
                 }
             }
+        }
+    }
+}
+
+/// The signals that end it: asked to, interrupted, or the terminal is closed.
+struct Ends([Signal; 3]);
+
+impl Ends {
+    fn listen() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self([on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?]))
+    }
+
+    async fn wait(&mut self) {
+        let [terminate, interrupt, hangup] = &mut self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
         }
     }
 }

@@ -139,3 +139,19 @@ fn a_pipe_or_a_device_is_not_waited_for() {
     let error = File::read("/dev/zero".into(), true).unwrap_err();
     assert!(error.to_string().contains("not a file"), "{error}");
 }
+
+#[test]
+fn a_misspelt_variable_is_told() {
+    let of = |name: &str| misspelt([name.to_owned()].into_iter());
+    for (name, near) in [
+        ("HACLUSTER_SOKET", "HACLUSTER_SOCKET"),
+        ("HACLUSTERCTL_CONTEX", "HACLUSTERCTL_CONTEXT"),
+        ("HACLUSTER_CTL_CONFIG", "HACLUSTERCTL_CONFIG"),
+    ] {
+        assert_eq!(of(name), [format!("warning: {name} is not used: did you mean {near}?")]);
+    }
+    assert!(of("HACLUSTERCTL_TIMEOUT")[0].contains("no such variable"));
+    for other in VARIABLES.into_iter().chain(["HACLUSTER_OPTIONS", "HACLUSTER_AGENT__RUN_DIR", "HOME"]) {
+        assert!(of(other).is_empty(), "{other}");
+    }
+}

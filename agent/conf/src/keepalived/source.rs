@@ -22,6 +22,10 @@ pub trait Source {
     fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>>;
     /// An environment variable, for `${_ENV NAME}`.
     fn env(&self, name: &str) -> Option<String>;
+    /// Names of environment variables that begin with `prefix`, sorted.
+    fn env_names(&self, _prefix: &str) -> Vec<String> {
+        Vec::new()
+    }
     /// The name `@ID` lines are compared with, whole or up to its first dot.
     fn host_name(&self) -> String;
     /// Addresses that this host has now, as far as they can be known: only warnings depend on them.
@@ -77,6 +81,13 @@ impl Source for Disk {
 
     fn env(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+
+    fn env_names(&self, prefix: &str) -> Vec<String> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let mut names: Vec<_> = names.filter(|name| name.starts_with(prefix)).collect();
+        names.sort();
+        names
     }
 
     fn host_name(&self) -> String {
@@ -186,6 +197,10 @@ impl Source for Memory {
 
     fn env(&self, name: &str) -> Option<String> {
         self.env.get(name).cloned()
+    }
+
+    fn env_names(&self, prefix: &str) -> Vec<String> {
+        self.env.keys().filter(|name| name.starts_with(prefix)).cloned().collect()
     }
 
     fn host_name(&self) -> String {

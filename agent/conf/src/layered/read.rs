@@ -1,5 +1,6 @@
 //! Files and environment into layers of plain values, and where each value stands.
 
+use super::stray::PREFIX;
 use super::table::Table;
 use crate::diag::{Diagnostic, FileId, Severity, SourceMap, Span};
 use crate::findings::Findings;
@@ -199,6 +200,27 @@ impl Layers {
         source: &dyn Source,
         sources: &mut SourceMap,
     ) {
+        for path in self.overridable(names) {
+            let variable = variable(&path);
+            if self.environment.contains_key(&variable) {
+                continue;
+            }
+            let Some(value) = source.env(&variable) else { continue };
+            let file = sources.add("environment", mask(&format!("{variable}={value}\n")));
+            let value_start = variable.len() + 1;
+            let key = Span { file, range: 0..variable.len() };
+            let place = Span { file, range: value_start..value_start + value.len() };
+            if let Some(router) = path.strip_prefix("virtual_router.").and_then(|path| path.split('.').next())
+            {
+                self.keys_mut(List::Routers).see(router);
+            }
+            self.places.insert(path, Place { key, value: place, from_environment: true });
+            self.environment.insert(variable, value);
+        }
+    }
+
+    /// Paths of every key that a variable may override.
+    fn overridable(&self, names: &[String]) -> Vec<String> {
         let mut paths: Vec<String> = Vec::new();
         paths.extend(super::AGENT_KEYS.map(|key| format!("agent.{key}")));
         paths.extend(super::GLOBAL_KEYS.map(|key| format!("global.{key}")));
@@ -221,23 +243,12 @@ impl Layers {
             let garp = super::router::GARP_KEYS.iter();
             paths.extend(garp.map(|field| format!("virtual_router.{key}.garp.{field}")));
         }
-        for path in paths {
-            let variable = format!("HACLUSTER_{}", path.replace('.', "__").to_ascii_uppercase());
-            if self.environment.contains_key(&variable) {
-                continue;
-            }
-            let Some(value) = source.env(&variable) else { continue };
-            let file = sources.add("environment", mask(&format!("{variable}={value}\n")));
-            let value_start = variable.len() + 1;
-            let key = Span { file, range: 0..variable.len() };
-            let place = Span { file, range: value_start..value_start + value.len() };
-            if let Some(router) = path.strip_prefix("virtual_router.").and_then(|path| path.split('.').next())
-            {
-                self.keys_mut(List::Routers).see(router);
-            }
-            self.places.insert(path, Place { key, value: place, from_environment: true });
-            self.environment.insert(variable, value);
-        }
+        paths
+    }
+
+    /// Every variable that may override a key, for the routers known so far and `names`.
+    pub(super) fn variables(&self, names: &[String]) -> Vec<String> {
+        self.overridable(names).iter().map(|path| variable(path)).collect()
     }
 
     fn keys_mut(&mut self, list: List) -> &mut Keys {
@@ -285,6 +296,11 @@ impl Layers {
             .add_source(environment)
             .build()
     }
+}
+
+/// `virtual_router.vi_1.priority` as a variable.
+fn variable(path: &str) -> String {
+    format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase())
 }
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> Diagnostic {

@@ -3,12 +3,13 @@
 mod list;
 
 use crate::args::Format;
+use crate::args::moves::Consent;
 use crate::context::Surroundings;
 use crate::output;
 use crate::pki::index::Record;
 use crate::pki::store::Signer;
 use crate::pki::{Issued, PORT, Store, Wish};
-use crate::{Outcome, Usage};
+use crate::{Outcome, Usage, confirm};
 use clap::{Args as Arguments, Subcommand, value_parser};
 use hacluster_proto::identity::Role;
 use jiff::Timestamp;
@@ -84,9 +85,18 @@ pub(crate) enum PkiVerb {
         lasting: Lasting,
     },
     /// Let somebody's certificates count no more
+    #[command(after_help = "Examples:\n  \
+        haclusterctl pki revoke alice --dry-run\n  \
+        haclusterctl pki revoke alice --yes\n\n\
+        Exit status: 0 done, 1 not wanted after all, 3 not done.")]
     Revoke {
         /// Whose
         name: String,
+        /// Only say what would count no more
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Who holds a certificate, and when it ends
     #[command(visible_alias = "show")]
@@ -136,7 +146,7 @@ fn did(args: PkiArgs) -> anyhow::Result<Outcome> {
             let issued = signer.renew(&name, (&addresses, lasting.days), keep_key, now)?;
             tell_renewed(&issued, keep_key, now)
         }
-        PkiVerb::Revoke { name } => revoke(&dir, &name, now),
+        PkiVerb::Revoke { name, dry_run, consent } => revoke(&dir, &name, (dry_run, consent), now),
         PkiVerb::List { names, output } => list::run(&Store::open(&dir)?, &names, output, now),
     }
 }
@@ -229,7 +239,25 @@ fn made(issued: &Issued, now: Timestamp) -> String {
     )
 }
 
-fn revoke(dir: &Path, name: &str, now: Timestamp) -> anyhow::Result<Outcome> {
+fn revoke(
+    dir: &Path,
+    name: &str,
+    (dry_run, Consent { yes }): (bool, Consent),
+    now: Timestamp,
+) -> anyhow::Result<Outcome> {
+    confirm::possible(yes, dry_run)?;
+    let before = at_stake(&Store::open(dir)?, name, now)?;
+    if dry_run {
+        output::print(&before)?;
+        return Ok(Outcome::Well);
+    }
+    if !yes {
+        eprint!("{before}");
+        if !confirm::ask(&format!("Revoke what {name} holds now?"))? {
+            eprintln!("nothing was revoked");
+            return Ok(Outcome::Degraded);
+        }
+    }
     let mut signer = Signer::open(dir, now)?;
     let count = signer.revoke(name, now)?;
     let store = &signer.store;
@@ -257,6 +285,24 @@ fn revoke(dir: &Path, name: &str, now: Timestamp) -> anyhow::Result<Outcome> {
     }
     output::print(&text)?;
     Ok(Outcome::Well)
+}
+
+/// What `name` would lose.
+fn at_stake(store: &Store, name: &str, now: Timestamp) -> anyhow::Result<String> {
+    let Record { name, role, .. } = store.latest(name)?;
+    let kind = if *role == Role::Peer.name() { "node" } else { role };
+    let of = |record: &&Record| record.name.eq_ignore_ascii_case(name) && record.counts(now);
+    let ends: Vec<_> = store.index.records.iter().filter(of).map(|record| record.expires).collect();
+    let Some(last) = ends.iter().max() else {
+        return Ok(format!("{name} ({kind}) holds no certificate that counts.\n"));
+    };
+    let what =
+        if ends.len() == 1 { "1 certificate".to_owned() } else { format!("{} certificates", ends.len()) };
+    Ok(format!(
+        "{name} ({kind}) holds {what} until {}. What is revoked stays revoked; a node without a certificate leaves \
+         the cluster, VRRP goes on.\n",
+        day(*last)
+    ))
 }
 
 /// ` --dir DIR` where it has to be said.
