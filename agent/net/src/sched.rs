@@ -83,8 +83,9 @@ pub fn set_realtime(priority: u8) -> Result<(), NetError> {
     let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
     parameters.sched_priority = priority.into();
     let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    // Not by the C library: musl's refuses, for POSIX means the process by it and the kernel the thread.
     // SAFETY: the kernel reads `parameters`, which outlives the call; 0 is the calling thread.
-    let done = unsafe { libc::sched_setscheduler(0, policy, &parameters) };
+    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameters) };
     Errno::result(done).map(drop).map_err(|errno| {
         let error = NetError::new(format!("use real-time priority {priority}"), errno);
         match errno {

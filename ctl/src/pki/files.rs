@@ -1,7 +1,8 @@
 //! Files that are there whole or not at all, with their mode from the first byte.
 
 use anyhow::Context;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -64,10 +65,10 @@ pub(crate) fn replace_dir(new: &Path, path: &Path) -> anyhow::Result<()> {
         fs::rename(new, path).with_context(cannot)?;
         return sync_parent(path);
     }
-    match renameat2(AT_FDCWD, new, AT_FDCWD, path, RenameFlags::RENAME_EXCHANGE) {
+    match renameat_with(CWD, new, CWD, path, RenameFlags::EXCHANGE) {
         Ok(()) => fs::rename(new, &old).with_context(cannot)?,
         // Some network file systems: rather nothing for an instant than halves that do not fit.
-        Err(nix::Error::EINVAL | nix::Error::ENOSYS | nix::Error::EOPNOTSUPP) => {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             fs::rename(path, &old).with_context(cannot)?;
             fs::rename(new, path).with_context(cannot)?;
         }

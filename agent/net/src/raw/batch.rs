@@ -9,6 +9,13 @@ use std::{
     time::Duration,
 };
 
+/// musl has another type for the flags of these calls, and for the lengths of what stands aside.
+const DONT_WAIT: FlagsInt = libc::MSG_DONTWAIT as FlagsInt;
+#[cfg(target_env = "musl")]
+type FlagsInt = libc::c_uint;
+#[cfg(not(target_env = "musl"))]
+type FlagsInt = libc::c_int;
+
 /// Packets per system call. The headers of a batch live on the stack: 6 KiB.
 pub(super) const BATCH_MAX: usize = 64;
 /// Room per packet. The largest advert, 255 addresses and all IP options, has 1,096 bytes.
@@ -72,7 +79,7 @@ fn send_some<'a, Address: Copy>(
     let size = size.min(BATCH_MAX) as libc::c_uint;
     // SAFETY: the first `size` headers point to addresses and vectors that outlive the call, and the
     // vectors to packets borrowed for 'a; the kernel only reads them.
-    let done = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), size, libc::MSG_DONTWAIT) };
+    let done = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), size, DONT_WAIT) };
     Errno::result(done).map(|done| done as usize)
 }
 
@@ -158,13 +165,12 @@ impl RecvBuffers {
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = ptr::from_mut(aside).cast();
-            header.msg_hdr.msg_controllen = ASIDE_BYTES;
+            header.msg_hdr.msg_controllen = ASIDE_BYTES as _;
         }
         let (first, size) = (headers.as_mut_ptr(), BATCH_MAX as libc::c_uint);
         // SAFETY: all headers point to vectors that outlive the call, these to disjoint pieces of `room`,
         // and to `asides`, which nothing else refers to meanwhile; no timeout is given.
-        let done =
-            unsafe { libc::recvmmsg(fd.as_raw_fd(), first, size, libc::MSG_DONTWAIT, ptr::null_mut()) };
+        let done = unsafe { libc::recvmmsg(fd.as_raw_fd(), first, size, DONT_WAIT, ptr::null_mut()) };
         match Errno::result(done) {
             Ok(done) => self.count = done as usize,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
@@ -188,7 +194,7 @@ fn arrival(header: &libc::msghdr) -> Option<Duration> {
     // buffer is alive: it belongs to the caller's `RecvBuffers`.
     let first = unsafe { libc::CMSG_FIRSTHDR(header).as_ref() }?;
     // SAFETY: no memory is read.
-    let whole = unsafe { libc::CMSG_LEN(LENGTH as libc::c_uint) } as usize;
+    let whole = unsafe { libc::CMSG_LEN(LENGTH as libc::c_uint) } as _;
     let is_time = first.cmsg_level == libc::SOL_SOCKET && first.cmsg_type == libc::SCM_TIMESTAMPNS;
     if !is_time || first.cmsg_len < whole {
         return None;
