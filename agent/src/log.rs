@@ -116,7 +116,9 @@ impl<'a> Details<'a> {
             What::Balance(notice) => {
                 let told = notice.told.as_deref();
                 Self {
-                    to: told.filter(|told| told.check.is_none()).map(|told| if told.up { "up" } else { "down" }),
+                    to: told
+                        .filter(|told| told.check.is_none())
+                        .map(|told| if told.up { "up" } else { "down" }),
                     reason: told.map(|told| told.why.to_string()),
                     service: told.map(|told| &*told.called.service),
                     server: told.and_then(|told| told.called.server.as_deref()),

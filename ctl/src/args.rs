@@ -90,8 +90,8 @@ pub(crate) struct StatusArgs {
     /// Only these virtual routers, by name regardless of case, or by VRID
     #[arg(value_name = "ROUTER")]
     pub(crate) routers: Vec<String>,
-    /// How to answer
-    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    /// How to answer: table, wide, json or yaml
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Format,
     /// Answer again after every change, until Ctrl-C
     #[arg(short, long)]
@@ -119,8 +119,8 @@ pub(crate) struct EventsArgs {
     /// Go on with what happens, until Ctrl-C
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// How to answer; json is one object a line
-    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    /// How to answer: table, wide, json (one object a line) or yaml
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Format,
 }
 
@@ -132,8 +132,8 @@ pub(crate) struct HistoryArgs {
     /// Only of this virtual router, regardless of case
     #[arg(value_name = "ROUTER")]
     pub(crate) router: Option<String>,
-    /// How to answer
-    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    /// How to answer: table, wide, json or yaml
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Format,
 }
 
@@ -154,7 +154,7 @@ pub(crate) enum ConfigVerb {
         #[arg(long)]
         no_programs: bool,
         /// How to answer: table or json
-        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
         output: Format,
     },
     /// The files in force as the agents read them, passwords masked
@@ -164,8 +164,8 @@ pub(crate) enum ConfigVerb {
     Show {
         /// Only of this node
         node: Option<String>,
-        /// How to answer
-        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+        /// How to answer: table, wide, json or yaml
+        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
         output: Format,
     },
     /// What differs between files, and between nodes in what all must agree on
@@ -190,8 +190,8 @@ pub(crate) struct DiffArgs {
     /// What to compare it with
     #[arg(value_name = "FILE|NODE")]
     pub(crate) to: Option<String>,
-    /// How to answer
-    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    /// How to answer: table, wide, json or yaml
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Format,
 }
 

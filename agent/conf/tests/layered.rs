@@ -371,32 +371,6 @@ fn the_environment_overrides_files() {
 }
 
 #[test]
-fn a_misspelt_variable_is_told_with_the_nearest_and_without_its_value() {
-    let source = files(VI_1)
-        .with_env("HACLUSTER_AGENT__FAST_TAKEOVR", "secret")
-        .with_env("HACLUSTER_VIRTUAL_ROUTER__VI_1__PRIORTY", "secret")
-        .with_env("HACLUSTER_GLOBAL_ROUTER_ID", "secret")
-        .with_env("HACLUSTER_TELEMETRY__OTLP", "secret")
-        .with_env("HACLUSTER_OPTIONS", "--agent-config x")
-        .with_env("HACLUSTER_SOCKET", "/x");
-    let loaded = load(&source);
-    assert_eq!(loaded.exit_status(), 1, "what was meant is not in force");
-    insta::assert_snapshot!(shown(&loaded));
-}
-
-#[test]
-fn a_variable_that_would_count_beside_an_agent_toml_is_told() {
-    let conf = "vrrp_instance V {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n 192.0.2.9/24\n }\n}\n";
-    let source = Memory::new("/k.conf", conf).with_env("HACLUSTER_GLOBAL__ROUTER_ID", "a");
-    let source = source.with("/agent.toml", "").with_env("HACLUSTER_OPTIONS", "");
-    let of = |agent_config| hacluster_conf::load_with(Path::new("/k.conf"), agent_config, &source);
-    let told = |loaded: &Loaded| loaded.diagnostics.iter().filter(|of| of.code == "unknown-variable").count();
-    assert_eq!((told(&of(None)), of(None).config.global.router_id), (1, None));
-    let both = of(Some(Path::new("/agent.toml")));
-    assert_eq!((told(&both), both.config.global.router_id.as_deref()), (0, Some("a")));
-}
-
-#[test]
 fn an_error_in_the_environment_is_shown_as_such() {
     let source = files(VI_1).with_env("HACLUSTER_VIRTUAL_ROUTER__VI_1__PRIORITY", "high");
     let loaded = load(&source);

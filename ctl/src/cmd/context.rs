@@ -28,16 +28,16 @@ pub(crate) enum ContextVerb {
     /// The names, the current one marked
     #[command(visible_alias = "ls")]
     List {
-        /// How to answer
-        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+        /// How to answer: table, wide, json or yaml
+        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
         output: Format,
     },
     /// Nodes and files of one
     Show {
         /// Its name; the current one when left out
         name: Option<String>,
-        /// How to answer
-        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+        /// How to answer: table, wide, json or yaml
+        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
         output: Format,
     },
     /// Forget one; its certificates stay

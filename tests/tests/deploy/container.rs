@@ -1,16 +1,19 @@
 //! The agent as process 1 of a container: signals arrive, orphans are taken in, the address goes.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use hacluster_lab::{Agent, Host, LIMIT, Lab, Process, wait_for, wait_until};
 use hacluster_tests::harness::{Instance, Skip, Suite, VIP, free, hold, pair};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_stopped_container_takes_its_addresses_along", stopped);
+    suite.trial("the_image_is_built_serves_says_it_is_well_and_leaves_nothing", image);
     suite.trial("process_1_takes_in_what_scripts_leave_behind", orphans);
 }
 
@@ -66,5 +69,104 @@ fn orphans() -> Result<()> {
         hold(left, VIP)?;
         wait_for("the script's child below process 1", LIMIT, || children(process_1).len() > 1)?;
         wait_for("no child but the agent", LIMIT, || children(process_1).len() == 1)
+    })
+}
+
+const CONTAINERFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/image/Containerfile");
+const PROGRAMS: [&str; 2] = ["hacluster-agent", "haclusterctl"];
+
+/// buildah with a storage of its own.
+struct Builder(tempfile::TempDir);
+
+impl Builder {
+    fn say(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new("buildah");
+        let at = |name| self.0.path().join(name);
+        command
+            .arg("--root")
+            .arg(at("store"))
+            .arg("--runroot")
+            .arg(at("run"))
+            .args(["--storage-driver", "vfs"]);
+        let said = command.args(arguments).output()?;
+        let errors = String::from_utf8_lossy(&said.stderr);
+        ensure!(said.status.success(), "buildah {}: {errors}", arguments.join(" "));
+        Ok(String::from_utf8(said.stdout)?.trim().to_owned())
+    }
+
+    /// Builds the image as the recipe says, but for the programs: those are built already, because the
+    /// stage that builds them needs a registry of images. Gives the image's settings, and a container's root.
+    fn build(&self, programs: &Path) -> Result<(Value, PathBuf)> {
+        let release = self.0.path().join("built/source/target/release");
+        fs::create_dir_all(&release)?;
+        fs::create_dir(self.0.path().join("nothing"))?;
+        for program in PROGRAMS {
+            fs::copy(programs.join(program), release.join(program))?;
+        }
+        let text = |name| self.0.path().join(name).display().to_string();
+        let (built, nothing) = (format!("build={}", text("built")), text("nothing"));
+        let what =
+            ["build", "--isolation", "chroot", "--pull=never", "--format", "docker", "--build-context"];
+        self.say(&[&what[..], &[&built, "-f", CONTAINERFILE, "-t", "hacluster", &nothing]].concat())?;
+        let image: Value = serde_json::from_str(&self.say(&["inspect", "--type", "image", "hacluster"])?)?;
+        let container = self.say(&["from", "--pull=never", "hacluster"])?;
+        Ok((image["Docker"]["config"].clone(), self.say(&["mount", &container])?.into()))
+    }
+}
+
+fn words(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Programs without any library, as the image has them, or why they are not here.
+fn static_programs() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let target = own.ancestors().nth(3).context("where are we?")?;
+    let built = target.join("x86_64-unknown-linux-musl/debug");
+    if PROGRAMS.iter().all(|program| built.join(program).is_file()) {
+        return Ok(built);
+    }
+    let mend = "rustup target add x86_64-unknown-linux-musl, apt-get install musl-tools, and \
+                CC_x86_64_unknown_linux_musl=musl-gcc cargo build --target x86_64-unknown-linux-musl";
+    Err(Skip(format!("needs static programs: {mend}")).into())
+}
+
+/// Everything a container engine would do with the image, by hand.
+fn image() -> Result<()> {
+    has_unshare()?;
+    if Command::new("buildah").arg("--version").output().is_err() || !nix::unistd::Uid::effective().is_root()
+    {
+        return Err(Skip("needs root and buildah: apt-get install buildah".to_owned()).into());
+    }
+    let programs = static_programs()?;
+    let builder = Builder(tempfile::tempdir()?);
+    let (settings, root) = builder.build(&programs)?;
+    ensure!(settings["StopSignal"] == "SIGTERM", "{settings}");
+    let health = words(&settings["Healthcheck"]["Test"]);
+    ensure!(health.first() == Some(&"CMD"), "{settings}");
+    // What an engine makes: mount points, and the volumes of the recipe's example.
+    for folder in ["proc", "etc/keepalived", "run/hacluster"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    fs::write(root.join("etc/keepalived/keepalived.conf"), Instance::new(150).master().to_string())?;
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let mut command = Command::new("unshare");
+        command.args(["--fork", "--pid", "--kill-child", "--mount-proc"]).arg("--root").arg(&root).arg("--");
+        command.args(words(&settings["Entrypoint"])).args(words(&settings["Cmd"]));
+        let around = left.spawn("the container", command)?;
+        hold(left, VIP).with_context(|| format!("{:#?}", around.lines()))?;
+        let process_1 = *children(around.pid()).first().context("no process 1")?;
+        let mut check = Command::new("nsenter");
+        check
+            .args(["--target", &process_1.to_string(), "--mount", "--pid", "--root", "--wd"])
+            .args(&health[1..]);
+        let said = left.run(check)?;
+        ensure!(said.status.success(), "health: {}", String::from_utf8_lossy(&said.stderr));
+        kill(process_1, Signal::SIGTERM)?;
+        free(left, VIP)?;
+        let status = around.wait(LIMIT)?;
+        ensure!(status.code() == Some(0), "{status}");
+        Ok(())
     })
 }

@@ -3,7 +3,8 @@
 //! | file | about |
 //! |---|---|
 //! | [`manager`] | what the service manager is told, and when it is told nothing |
-//! | [`container`] | the agent as process 1 |
+//! | [`agree`] | what two files say of the same thing |
+//! | [`container`] | the agent as process 1, and the image |
 //! | [`dashboards`] | metrics and queries of dashboards and alert rules |
 //! | [`documents`] | what the documents say, done |
 //! | [`units`] | systemd units, as systemd itself judges them |
@@ -11,6 +12,7 @@
 //!
 //! Needs the right to make network namespaces; the package needs root. Skipped by name without.
 
+mod agree;
 mod container;
 mod dashboards;
 mod documents;
@@ -27,6 +29,7 @@ fn main() {
     documents::trials(&mut suite);
     manager::trials(&mut suite);
     container::trials(&mut suite);
+    agree::trials(&mut suite);
     units::trials(&mut suite);
     suite.run();
 }

@@ -54,7 +54,7 @@ fn package() -> Result<()> {
     let package = build(directory.path())?;
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--", "bash", SCRIPT]);
-    command.arg(&package).arg(directory.path());
+    command.arg(&package).arg(directory.path()).arg(TREE);
     let said = succeed("the package", command.output()?)?;
     ensure!(said.contains("all is well"), "{said}");
     Ok(())

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs, starts, removes and purges PACKAGE on a throw-away layer over this machine's file system.
-# Runs in mount, network and PID namespaces of its own: package.sh PACKAGE DIRECTORY
+# Runs in mount, network and PID namespaces of its own: package.sh PACKAGE DIRECTORY REPOSITORY
 set -euo pipefail
-package=$1 directory=$2
+package=$1 directory=$2 tree=$3
 
 die() { echo "$*" >&2; exit 1; }
 
@@ -38,8 +38,24 @@ inside dpkg -i /tmp/hacluster.deb
 inside getent passwd _hacluster >/dev/null || die "no user _hacluster"
 for file in usr/sbin/hacluster-agent usr/bin/haclusterctl lib/systemd/system/hacluster-agent.service \
     usr/share/man/man8/hacluster-agent.8.gz usr/share/man/man1/haclusterctl-failover.1.gz \
-    usr/share/bash-completion/completions/haclusterctl usr/share/doc/hacluster/copyright; do
+    usr/share/man/man1/haclusterctl-lvs-realserver.1.gz usr/share/doc/hacluster/examples/config/pair/node1/keepalived.conf \
+    usr/share/bash-completion/completions/haclusterctl usr/share/doc/hacluster/copyright \
+    usr/share/doc/hacluster/README.md usr/share/doc/hacluster/changelog.gz; do
     [ -s "$root/$file" ] || die "$file is missing"
+done
+# Every page, and the whole contract.
+for page in "$tree"/deploy/docs/*.md; do
+    [ "${page##*/}" = CHANGELOG.md ] || [ -s "$root/usr/share/doc/hacluster/${page##*/}" ] || die "$page is not in it"
+done
+for contract in "$tree"/proto/hacluster/v1/*.proto; do
+    cmp -s "$contract" "$root/usr/share/hacluster/proto/hacluster/v1/${contract##*/}" || die "$contract is not in it"
+done
+for verb in drain enable weight realserver; do
+    [ -s "$root/usr/share/man/man1/haclusterctl-lvs-$verb.1.gz" ] || die "no man page of lvs $verb"
+    for completion in bash-completion/completions/haclusterctl zsh/vendor-completions/_haclusterctl \
+        fish/vendor_completions.d/haclusterctl.fish; do
+        grep -q "lvs.*$verb" "$root/usr/share/$completion" || die "$completion does not complete lvs $verb"
+    done
 done
 (cd "$root" && inside dpkg -V hacluster) || die "what is installed differs from the package"
 inside hacluster-agent --config /etc/keepalived/keepalived.conf --check

@@ -104,8 +104,8 @@ pub(crate) enum PkiVerb {
         /// Only these, regardless of case
         #[arg(value_name = "NAME")]
         names: Vec<String>,
-        /// How to answer
-        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+        /// How to answer: table, wide, json or yaml
+        #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_possible_values = true)]
         output: Format,
     },
 }
