@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::{Agent, Host, LIMIT, Lab, wait_until};
-use hacluster_tests::harness::{Instance, Running, Skip, Suite, VIP, hold, pair, settle_first};
+use hacluster_tests::harness::{Instance, Running, Skip, Suite, VIP, copy_program, hold, pair, settle_first};
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -116,7 +116,7 @@ fn other_user() -> Result<()> {
         fs::set_permissions(socket(left), Permissions::from_mode(0o666))?;
         let open = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir()?;
         let program = open.path().join("haclusterctl");
-        fs::copy(command(left, &[])?.get_program(), &program)?;
+        copy_program(command(left, &[])?.get_program(), &program)?;
         let door = open.path().join("agent.sock");
         fs::hard_link(socket(left), &door)?;
         let mut command = Command::new(&program);

@@ -30,8 +30,9 @@ pub use suite::{Skip, Suite};
 pub use vigil::{Holders, Vigil};
 pub use wire::Wire;
 
+use anyhow::{Context, Result, ensure};
 use hacluster_lab::Topology;
-use std::net::Ipv4Addr;
+use std::{ffi::OsStr, net::Ipv4Addr, path::Path, process::Command};
 
 /// The address that [`Instance::new`] and [`pair`] are about.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
@@ -45,4 +46,12 @@ pub fn pair() -> Topology {
         .node("left", &[("eth0", "lan", "10.9.0.1/24")])
         .node("right", &[("eth0", "lan", "10.9.0.2/24")])
         .node("client", &[("eth0", "lan", "10.9.0.9/24")])
+}
+
+/// Copies a program so that it can be run at once. A process of its own writes it: a file that this one has
+/// open for writing is inherited by whatever another trial starts meanwhile, and cannot be run then.
+pub fn copy_program(from: impl AsRef<OsStr>, to: &Path) -> Result<()> {
+    let done = Command::new("cp").arg(from.as_ref()).arg(to).output().context("cannot run cp")?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
 }

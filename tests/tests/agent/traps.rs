@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::{Agent, Ctl};
-use hacluster_tests::harness::{Instance, Skip, Suite};
+use hacluster_tests::harness::{Instance, Skip, Suite, copy_program};
 use nix::unistd::{Uid, chown};
 use std::{
     fs::{self, Permissions},
@@ -227,7 +227,7 @@ fn hidden() -> Result<()> {
     let script = secret.join("check.sh");
     fs::write(&file, config(&format!("script {}", script.display())))?;
     let agent = folder.join("agent");
-    fs::copy(Agent::find()?.binary, &agent)?;
+    copy_program(Agent::find()?.binary, &agent)?;
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--clear-groups", "--"]).arg(&agent).arg("--check").arg("-f").arg(&file);
     let output = command.output().context("setpriv (util-linux)")?;

@@ -7,7 +7,7 @@
 
 use anyhow::{Result, ensure};
 use hacluster_lab::{Ctl, Host, LIMIT, Lab, Probe, Topology, wait_for};
-use hacluster_tests::harness::Suite;
+use hacluster_tests::harness::{Suite, copy_program};
 use std::{
     fs,
     net::Ipv4Addr,
@@ -138,7 +138,7 @@ fn refused() -> Result<()> {
         command.args(["--bounding-set=-all", "--inh-caps=-all", "--reuid=65534", "--clear-groups"]);
         // Of its own: the user need not be able to reach the one that was built.
         let copy = server.directory().join("haclusterctl");
-        fs::copy(Ctl::find()?.binary, &copy)?;
+        copy_program(Ctl::find()?.binary, &copy)?;
         command.arg(&copy).args(["lvs", "realserver", "10.9.0.100", "--apply"]);
         let said = server.run(command)?;
         let text = String::from_utf8_lossy(&said.stderr).into_owned();
