@@ -47,14 +47,14 @@ impl<L: Looks> Desk<L> {
                 former.config.servers.iter().any(|of| of.to == live.config.servers[number].to)
             })
         };
-        let arrivals: Vec<Notice> = self
-            .services
-            .iter()
-            .filter(|_| lvs.tell_at_start)
-            .flat_map(|live| (0..live.config.servers.len()).map(move |number| (live, number)))
-            .filter(|(live, number)| !is_known(live, *number))
-            .filter_map(|(live, number)| live.arrival(number))
-            .collect();
+        let mut arrivals = Vec::new();
+        for live in &self.services {
+            let fresh = (0..live.config.servers.len()).filter(|number| !is_known(live, *number));
+            arrivals.extend(fresh.filter(|_| lvs.tell_at_start).filter_map(|number| live.arrival(number)));
+            if !index.contains_key(live.config.name.as_str()) && live.state.has_quorum() {
+                arrivals.push(live.beginning());
+            }
+        }
         drop(index);
         let view = |live| Arc::new(ArcSwap::from_pointee(self.view_of(live)));
         self.views = self.services.iter().map(view).collect();
@@ -65,6 +65,7 @@ impl<L: Looks> Desk<L> {
         self.fewer_mails = lvs.fewer_mails;
         self.sync.clone_from(&lvs.sync);
         self.parts.follow(lvs.sync.is_some() || lvs.services.iter().any(|of| of.ha_suspend));
+        self.listen(lvs.services.iter().any(|of| of.ha_suspend));
         self.look_at_routers();
         self.set_looks();
         self.hands.put(self.table.clone());

@@ -5,7 +5,7 @@
 //!   configuration ---------.
 //!   results of checks ------+--> Desk: Live, Live, ... --settle--> hands (table)
 //!   operators' orders ------+                               |----> events: log, hooks, fifos, mail
-//!   addresses held here ----'                               `----> view (status), readings (trackers)
+//!   addresses, of any hand --'                               `----> view (status), readings (trackers)
 //! ```
 //!
 //! Contract: nothing waits here but on the queues. What comes in together is decided together, and the
@@ -13,6 +13,7 @@
 
 use super::daemons;
 use super::hands;
+use super::here::moved;
 use super::looks::Looks;
 use super::notice::{Cause, Notice, Why};
 use super::operator::Ask;
@@ -24,6 +25,7 @@ use super::{Parts, Reading, Readings};
 use crate::check::{Report, Wanted};
 use crate::chronicle::RouterView;
 use crate::event::{Event, What};
+use crate::readable::Readable;
 use crate::story::{Task, Trail};
 use arc_swap::ArcSwap;
 use hacluster_conf::model::Config;
@@ -33,11 +35,13 @@ use hacluster_core::health::Verdict;
 use hacluster_core::machine::StateKind;
 use hacluster_core::time::Instant as Moment;
 use hacluster_net::clock;
+use hacluster_net::netlink::Locals;
 use hacluster_net::netlink::ipvs::{SyncDaemon as Daemon, Timeouts};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -83,7 +87,8 @@ pub(super) struct Desk<L> {
     /// Services of which only the view is out of date.
     pub(super) stale: BTreeSet<usize>,
     pub(super) parts: Parts,
-    pub(super) held: HashSet<IpAddr>,
+    /// The machine's addresses, while somebody's checks rest without theirs.
+    pub(super) locals: Option<AsyncFd<Readable<Locals>>>,
     pub(super) sync: Option<SyncDaemon>,
     /// Daemons that were wanted last.
     pub(super) daemons: Option<Vec<Daemon>>,
@@ -138,6 +143,10 @@ pub(super) async fn run<L: Looks>(
                 desk.look_at_routers();
                 desk.tell_readings();
             }
+            () = async { sleep_until(deaf_until).await; moved(desk.locals.as_mut()).await } => {
+                deaf_until = Instant::now() + TOGETHER;
+                desk.look_at_routers();
+            }
             () = sleep_until(expiry) => desk.expire(),
         }
         desk.settle();
@@ -158,7 +167,7 @@ impl<L: Looks> Desk<L> {
             turned: BTreeMap::new(),
             stale: BTreeSet::new(),
             parts,
-            held: HashSet::new(),
+            locals: None,
             sync: None,
             daemons: None,
             timeouts: Timeouts::default(),
@@ -221,16 +230,11 @@ impl<L: Looks> Desk<L> {
     pub(super) fn look_at_routers(&mut self) {
         let routers = self.parts.board.read().routers();
         self.direct_daemons(&routers);
-        self.held.clear();
-        for view in &routers {
-            let present = |number: &usize| view.held.present.get(*number).copied().unwrap_or(false);
-            let held = addresses(view).filter(|(number, _)| present(number)).map(|(_, ip)| ip);
-            self.held.extend(held);
-        }
+        let held = self.held(&routers);
         let mut changed = false;
         for number in 0..self.services.len() {
             let live = &self.services[number];
-            let rests = !live.addresses.is_empty() && !live.addresses.iter().any(|ip| self.held.contains(ip));
+            let rests = !live.addresses.is_empty() && !live.addresses.iter().any(|ip| held.contains(ip));
             if live.state.is_suspended() != rests {
                 let has = |view: &&RouterView| addresses(view).any(|(_, ip)| live.addresses.contains(&ip));
                 let trail = routers.iter().find(has).and_then(|view| view.trail);
@@ -281,8 +285,11 @@ impl<L: Looks> Desk<L> {
         let name = if rests { "lvs.rest" } else { "lvs.wake" };
         self.touch(number, trail.map(|trail| Led { trail, name }));
         let label = ServiceView::label(&config);
-        let what =
-            if rests { "rest: its address is held elsewhere" } else { "go on: its address is held here" };
+        let what = if rests {
+            "rest: its address is not on this node"
+        } else {
+            "go on: its address is on this node"
+        };
         self.say_on(trail, Notice::plain(false, format!("{label}: checks {what} (ha_suspend)")));
     }
 
@@ -391,7 +398,7 @@ pub(super) fn is_up(check: &Check, verdict: Verdict) -> bool {
 }
 
 /// The addresses of a virtual router, with their position.
-fn addresses(view: &RouterView) -> impl Iterator<Item = (usize, IpAddr)> + '_ {
+pub(super) fn addresses(view: &RouterView) -> impl Iterator<Item = (usize, IpAddr)> + '_ {
     view.setup.addresses.iter().enumerate().filter_map(|(number, address)| {
         let text = address.text.split_once('/').map_or(address.text.as_str(), |(ip, _)| ip);
         Some((number, text.parse().ok()?))

@@ -12,6 +12,7 @@
 //! again; nobody waits for it. A look costs at most a hundredth of the time.
 
 mod counts;
+mod losses;
 mod wishes;
 
 pub use counts::Counts;
@@ -21,7 +22,7 @@ pub use wishes::{Counted, Orders, Picture};
 use super::daemons;
 use super::notice::Notice;
 use super::record::Record;
-use super::table::{Row, Table, apply, difference, is_out_of_date, meddling, share};
+use super::table::{Row, Table, apply, difference, is_lost, is_out_of_date, meddling, share};
 use crate::event::{Event, EventSender, What};
 use arc_swap::ArcSwap;
 use hacluster_conf::model::lvs::FlushOnStop;
@@ -29,6 +30,7 @@ use hacluster_net::NetError;
 use hacluster_net::netlink::ipvs::{
     Command, DestEntry, Ipvs, ServiceEntry, ServiceKey, SyncDaemon, Timeouts,
 };
+use losses::listed;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -127,7 +129,13 @@ struct Hands<K, O> {
     ours: BTreeSet<ServiceKey>,
     timeouts: Option<Timeouts>,
     daemons: Option<Vec<SyncDaemon>>,
+    /// What the kernel refuses of tables, and of sync daemons.
     refused: BTreeSet<Arc<str>>,
+    refused_daemons: BTreeSet<Arc<str>>,
+    /// Answers were lost since the last look that went well, and that was said.
+    deaf: bool,
+    /// Answers were lost since the last look began.
+    lost: bool,
     picture: Arc<ArcSwap<Picture>>,
     looked: Option<Instant>,
     next: Instant,
@@ -150,6 +158,9 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
             timeouts: None,
             daemons: None,
             refused: BTreeSet::new(),
+            refused_daemons: BTreeSet::new(),
+            deaf: false,
+            lost: false,
             picture,
             looked: None,
             next: Instant::now(),
@@ -245,30 +256,22 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
         match self.read() {
             Ok((found, picture)) => {
                 let first = self.looked.is_none();
-                self.flush = false;
+                (self.flush, self.lost) = (false, false);
                 self.see(found, first);
                 self.put_daemons();
+                self.deaf &= self.lost;
                 self.picture.store(Arc::new(Picture {
-                    refused: self.refused.iter().cloned().collect(),
+                    refused: self.all_refused(),
                     mended: self.picture.load().mended,
                     daemons: self.picture.load().daemons.clone(),
                     ..picture
                 }));
-                self.looked = Some(Instant::now());
-                self.next = Instant::now() + SWEEP.max(begun.elapsed() * REST);
+                self.looked = (!self.lost).then(Instant::now);
+                let pause = if self.lost { DOUBT } else { SWEEP };
+                self.next = Instant::now() + pause.max(begun.elapsed() * REST);
             }
             Err(error) => self.lost(&error),
         }
-    }
-
-    /// The kernel does not answer as it should: begin again.
-    fn lost(&mut self, error: &NetError) {
-        tracing::debug!("{error}");
-        self.counts.lost.add_one();
-        self.kernel = None;
-        self.known = Table::new();
-        self.looked = None;
-        self.next = Instant::now() + DOUBT;
     }
 
     fn read(&mut self) -> Result<(Table, Picture), NetError> {
@@ -276,8 +279,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
         let mut picture = Picture { at: Some(SystemTime::now()), ..Picture::default() };
         let mut found = Table::new();
         let everything = self.flush;
-        for service in kernel.services()? {
-            let key = service.spec.key;
+        for (key, service) in listed(kernel, &self.known)? {
             let is_wanted = self.wanted.as_ref().is_some_and(|wanted| wanted.contains_key(&key));
             if everything {
                 self.ours.insert(key);
@@ -369,7 +371,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
         let Some(kernel) = self.kernel.as_mut().filter(|_| !commands.is_empty()) else { return Vec::new() };
         let results = kernel.execute(commands);
         let mut without = BTreeSet::new();
-        let mut errors = Vec::new();
+        let (mut errors, mut lost) = (Vec::new(), None);
         for (command, result) in commands.iter().zip(results) {
             self.counts.came(&result);
             match (result, command) {
@@ -379,6 +381,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
                 (Err(error), command) if is_out_of_date(&error) && !is_missing_module(command, &error) => {
                     self.next = self.next.min(Instant::now() + DOUBT);
                     tracing::debug!("{error}");
+                    lost = lost.or(is_lost(&error).then_some(error));
                 }
                 (Err(error), command) => {
                     if let Command::NewService(spec) = command {
@@ -387,6 +390,9 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
                     errors.push(error);
                 }
             }
+        }
+        if let Some(error) = lost {
+            self.say_lost(&error);
         }
         errors
     }
@@ -402,11 +408,14 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
             self.say(true, format!("the kernel refused {} more", fresh.len() - LINES));
         }
         if errors != self.refused {
-            let mut picture = Picture::clone(&self.picture.load());
-            picture.refused = errors.iter().cloned().collect();
-            self.picture.store(Arc::new(picture));
             self.refused = errors;
+            let refused = self.all_refused();
+            self.picture.store(Arc::new(Picture { refused, ..Picture::clone(&self.picture.load()) }));
         }
+    }
+
+    fn all_refused(&self) -> Vec<Arc<str>> {
+        self.refused.union(&self.refused_daemons).cloned().collect()
     }
 
     /// Starts and stops sync daemons until they are as wanted.
@@ -415,18 +424,22 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
         let Ok(running) = kernel.daemons() else { return };
         let commands = daemons::difference(wanted, &running);
         let results = kernel.execute(&commands);
-        let mut picture = Picture::clone(&self.picture.load());
+        let mut refused = BTreeSet::new();
         for (command, result) in commands.iter().zip(results) {
             self.counts.came(&result);
             match result {
                 Ok(()) => self.say(false, daemons::describe(command)),
-                Err(error) if !picture.refused.iter().any(|known| **known == *error.to_string()) => {
-                    self.say(true, error.to_string());
-                    picture.refused.push(error.to_string().into());
+                Err(error) => {
+                    let text: Arc<str> = error.to_string().into();
+                    if !self.refused_daemons.contains(&text) {
+                        self.say(true, text.to_string());
+                    }
+                    refused.insert(text);
                 }
-                Err(_) => {}
             }
         }
+        self.refused_daemons = refused;
+        let mut picture = Picture { refused: self.all_refused(), ..Picture::clone(&self.picture.load()) };
         let running = if commands.is_empty() { running } else { self.running() };
         picture.daemons = running.iter().map(daemons::words).collect();
         self.picture.store(Arc::new(picture));

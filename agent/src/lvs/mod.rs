@@ -15,6 +15,7 @@ mod configure;
 mod daemons;
 mod desk;
 pub mod hands;
+mod here;
 mod looks;
 mod notice;
 mod operator;

@@ -140,6 +140,12 @@ impl Live {
         up.then(|| Notice { warning: false, text, told: Some(Arc::new(told)) })
     }
 
+    /// What is told of a virtual server that has its quorum when it is set up.
+    pub(super) fn beginning(&self) -> Notice {
+        let (sum, needed) = (self.state.sum(), self.config.quorum);
+        self.quorum_notice(true, format!("weight {sum} up of {needed} needed, as it is set up").into())
+    }
+
     /// What is told of a check that turned and left its server as it was; `mail` where that is wanted.
     pub(super) fn check_turned(&self, number: usize, turned: &Turned, mail: bool) -> Option<Notice> {
         let (config, up) = (self.config.servers.get(number)?, self.state.servers().get(number)?.is_up());
@@ -183,6 +189,11 @@ impl Live {
         };
         let why: Arc<str> = format!("weight {sum} up of {needed} needed{band}{who}").into();
         (self.since, self.why) = (SystemTime::now(), why.clone());
+        self.quorum_notice(up, why)
+    }
+
+    fn quorum_notice(&self, up: bool, why: Arc<str>) -> Notice {
+        let config = &self.config;
         let hook = if up { ("quorum_up", &config.quorum_up) } else { ("quorum_down", &config.quorum_down) };
         let hook = hook.1.clone().map(|command| (hook.0, command));
         let verb = if up { "has its quorum" } else { "lost its quorum" };

@@ -263,8 +263,14 @@ pub(super) fn meddling(known: &Table, found: &Table) -> Vec<Meddling> {
 /// Whether a refusal only says that it is as it shall be, or that the picture of the kernel's table was
 /// out of date: a look at the table mends it.
 pub(super) fn is_out_of_date(error: &NetError) -> bool {
-    use nix::errno::Errno::{EEXIST, ENOBUFS, ENOENT, ESRCH, ETIMEDOUT};
-    matches!(error.errno(), EEXIST | ENOENT | ESRCH | ENOBUFS | ETIMEDOUT)
+    use nix::errno::Errno::{EEXIST, ENOENT, ESRCH};
+    is_lost(error) || matches!(error.errno(), EEXIST | ENOENT | ESRCH)
+}
+
+/// Whether nobody knows what came of a request: the answer did not arrive.
+pub(super) fn is_lost(error: &NetError) -> bool {
+    use nix::errno::Errno::{ENOBUFS, ETIMEDOUT};
+    matches!(error.errno(), ENOBUFS | ETIMEDOUT)
 }
 
 #[cfg(test)]

@@ -347,6 +347,27 @@ fn a_successor_adopts_what_is_there_and_removes_what_nobody_wants_any_more() {
 }
 
 #[test]
+fn a_quorum_at_the_beginning_is_told_once_and_again_by_no_reload() {
+    let stage = Stage::open();
+    let alpha = |mut of: VirtualServer| {
+        of.servers.iter_mut().for_each(|server| server.checks[0].pace.alpha = true);
+        of
+    };
+    stage.configure(vec![web(), alpha(virtual_server("10.0.0.7 80", "10.0.0.7:80", &["10.0.0.8:80"]))]);
+    let line = stage.hears("VS [10.0.0.1]:tcp:80 UP");
+    assert!(line.contains("weight 2 up of 1 needed, as it is set up"), "{line}");
+    let mut heavier = web();
+    heavier.servers[0].weight = 9;
+    stage.configure(vec![heavier, virtual_server("10.0.0.9 80", "10.0.0.9:80", &["10.0.0.2:80"])]);
+    stage.hears("VS [10.0.0.9]:tcp:80 UP");
+    let said = stage.said.lock().unwrap();
+    let told: Vec<_> = said.iter().filter(|line| line.contains("| VS")).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    drop(said);
+    stage.stop();
+}
+
+#[test]
 fn without_a_real_server_the_sorry_server_answers_from_the_beginning() {
     let stage = Stage::open();
     let mut empty = virtual_server("10.0.0.1 80", "10.0.0.1:80", &[]);

@@ -27,7 +27,7 @@ pub struct ServiceView {
     pub sum: u64,
     /// The sum at which that changes.
     pub threshold: u64,
-    /// Its checks rest, because no virtual router here holds its address.
+    /// Its checks rest, because its address is not on this node.
     pub suspended: bool,
     /// Weight of the sorry server in the kernel's table; `None` when it is not in there.
     pub sorry: Option<u16>,

@@ -80,7 +80,7 @@ fn block(on: &[(&LvsNode, &Service)], lvs: &Lvs, now: Timestamp, style: Style) -
 /// `up for 2 h, weight 4 of 1 needed`.
 fn standing(of: &Service, now: Timestamp) -> String {
     let state = if of.up { "up" } else { "NO QUORUM" };
-    let rests = if of.suspended { ", checks rest (address held elsewhere)" } else { "" };
+    let rests = if of.suspended { ", checks rest (address not on this node)" } else { "" };
     let sorry = match &of.sorry {
         Some(sorry) if sorry.serving => format!(", sorry server {} answers", safe(&sorry.address)),
         _ => String::new(),

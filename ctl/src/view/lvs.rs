@@ -146,7 +146,7 @@ impl Lvs {
         let mut lvs = Self { context, health: "ok", nodes, warnings: Vec::new(), notes: Vec::new() };
         let (mut warnings, mut notes) = (Vec::new(), Vec::new());
         for node in &lvs.nodes {
-            of_node(node, &mut warnings);
+            of_node(node, &mut warnings, &mut notes);
             for service in &node.services {
                 of_service(node, service, now, &mut warnings, &mut notes);
             }
@@ -302,7 +302,7 @@ fn finding(node: &LvsNode, kind: &'static str, text: String, mend: &str) -> LvsF
     LvsFinding { kind, service: None, node: Some(node.name.clone()), text, mend: mend.to_owned() }
 }
 
-fn of_node(node: &LvsNode, warnings: &mut Vec<LvsFinding>) {
+fn of_node(node: &LvsNode, warnings: &mut Vec<LvsFinding>, notes: &mut Vec<LvsFinding>) {
     if let Some(error) = &node.error {
         warnings.push(finding(
             node,
@@ -322,6 +322,11 @@ fn of_node(node: &LvsNode, warnings: &mut Vec<LvsFinding>) {
     }
     for refused in node.refused.iter().take(NAMED) {
         warnings.push(finding(node, "refused", format!("{}: {refused}", node.name), ""));
+    }
+    if node.mended > 0 {
+        let times = if node.mended == 1 { "once".to_owned() } else { format!("{} times", node.mended) };
+        let text = format!("another program changed virtual servers on {} {times}; mended", node.name);
+        notes.push(finding(node, "mended", text, "haclusterctl events"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::stage::{alone, saved, tcp};
 use anyhow::{Result, ensure};
-use hacluster_lab::Host;
+use hacluster_lab::{Host, LIMIT, wait_until};
 use hacluster_net::{
     Errno,
     netlink::ipvs::{
@@ -91,6 +91,5 @@ fn one_stops_no_other(host: &Host, ipvs: &mut Ipvs) -> Result<()> {
         let errno = result.as_ref().err().map(|error| error.errno());
         ensure!(errno == (port % 7 == 0).then_some(Errno::ENOENT), "port {port}: {result:?}");
     }
-    ensure!(saved(host)?.len() == 300 - 300 / 7, "{} services", saved(host)?.len());
-    Ok(())
+    wait_until("the others", LIMIT, || Ok((saved(host)?.len() == 300 - 300 / 7).then_some(())))
 }

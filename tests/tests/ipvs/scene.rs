@@ -8,7 +8,7 @@
 
 use crate::{
     stage::saved,
-    web::{Web, ask, tally},
+    web::{Server, ask, tally},
 };
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::{Agent, Host, Lab, Process, Topology, peer, peer::Keepalived, wait_until};
@@ -64,7 +64,7 @@ impl Daemon {
 pub(crate) struct Scene<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) daemon: Daemon,
-    webs: RefCell<BTreeMap<&'static str, Web>>,
+    webs: RefCell<BTreeMap<&'static str, Server>>,
 }
 
 type Play = fn(&Scene<'_>) -> Result<()>;
@@ -81,6 +81,17 @@ pub(crate) fn both(
         let name = format!("{}::{name}", daemon.name());
         suite.trial(name, move || stage(daemon, topology, programs, play));
     }
+}
+
+/// Adds `play` on `topology` with the agent alone: there is nothing to compare it with.
+pub(crate) fn ours(
+    suite: &mut Suite,
+    name: &str,
+    topology: fn() -> Topology,
+    programs: &'static [&str],
+    play: Play,
+) {
+    suite.trial(format!("agent::{name}"), move || stage(Daemon::Agent, topology, programs, play));
 }
 
 /// Plays on `topology` with one daemon, or says why it cannot be.
@@ -120,6 +131,15 @@ pub(crate) fn behind() -> Topology {
         .node("two", &[("eth0", "inside", "10.1.0.22/24")])
 }
 
+/// The virtual router of a director.
+pub(crate) fn router(name: &str, priority: u8, addresses: &str) -> String {
+    format!(
+        "global_defs {{\n router_id {name}\n script_user root\n}}\nvrrp_instance VI {{\n state BACKUP\n \
+         interface eth0\n virtual_router_id 51\n priority {priority}\n advert_int 1\n virtual_ipaddress {{\n\
+         {addresses}\n }}\n}}\n"
+    )
+}
+
 impl<'a> Scene<'a> {
     pub(crate) fn host(&self, name: &str) -> Result<&'a Host> {
         self.lab.host(name)
@@ -127,8 +147,13 @@ impl<'a> Scene<'a> {
 
     /// Starts the web server of `name`.
     pub(crate) fn serve(&self, name: &'static str) -> Result<()> {
-        self.webs.borrow_mut().insert(name, Web::start(self.host(name)?)?);
+        self.webs.borrow_mut().insert(name, Server::web(self.host(name)?, 80)?);
         Ok(())
+    }
+
+    /// How many connections the web server of `name` took from `ip`.
+    pub(crate) fn taken(&self, name: &str, ip: Ipv4Addr) -> usize {
+        self.webs.borrow().get(name).map_or(0, |web| web.taken_from(ip))
     }
 
     /// Stops the web server of `name`.
@@ -150,14 +175,7 @@ impl<'a> Scene<'a> {
     /// Starts both directors with these virtual servers and the addresses of one virtual router, and
     /// waits until director1 holds them.
     pub(crate) fn direct(&self, addresses: &str, servers: &str) -> Result<[Process; 2]> {
-        let start = |name: &str, priority: u8| {
-            let router = format!(
-                "global_defs {{\n router_id {name}\n}}\nvrrp_instance VI {{\n state BACKUP\n interface eth0\n \
-                 virtual_router_id 51\n priority {priority}\n advert_int 1\n virtual_ipaddress {{\n{addresses}\n \
-                 }}\n}}\n"
-            );
-            self.start(name, &(router + servers))
-        };
+        let start = |name, priority| self.start(name, &(router(name, priority, addresses) + servers));
         let [first, second] = DIRECTORS;
         let started = [start(first, 100)?, start(second, 90)?];
         self.holds(first, VIP)?;

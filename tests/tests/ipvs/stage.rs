@@ -1,7 +1,7 @@
 //! One director alone, and the table as ipvsadm prints it.
 
 use anyhow::{Context, Result, ensure};
-use hacluster_lab::{Host, Lab, Topology, peer};
+use hacluster_lab::{Ctl, Host, Lab, Topology, peer};
 use hacluster_net::netlink::ipvs::{Command, Ipvs, Protocol, ServiceKey};
 use hacluster_tests::harness::Suite;
 use std::process;
@@ -72,6 +72,15 @@ pub(crate) fn ipvsadm(host: &Host, arguments: &[&str]) -> Result<Vec<String>> {
 /// The table in the form that `ipvsadm -R` reads.
 pub(crate) fn saved(host: &Host) -> Result<Vec<String>> {
     ipvsadm(host, &["-Sn"])
+}
+
+/// What `haclusterctl` with `arguments` prints about the agent of `host`, and how it ends.
+pub(crate) fn ctl(host: &Host, arguments: &[&str]) -> Result<(String, Option<i32>)> {
+    let mut command = Ctl::find()?.command(arguments);
+    command.arg("--socket").arg(host.directory().join("run/agent.sock"));
+    let output = host.run(command)?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((String::from_utf8_lossy(&text).into_owned(), output.status.code()))
 }
 
 /// Carries out all, and stops at the first refusal.

@@ -115,7 +115,7 @@ pub struct VirtualServer {
     pub one_packet: bool,
     /// Way to the real servers that name no other.
     pub forwarding: Forwarding,
-    /// Checks rest while no virtual router holds the address (`ha_suspend`).
+    /// Checks rest while the address is not on this machine, whoever puts it there (`ha_suspend`).
     pub ha_suspend: bool,
     /// Run the scripts for "down" when the agent ends (`omega`).
     pub omega: bool,

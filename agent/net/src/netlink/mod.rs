@@ -4,7 +4,8 @@
 //! [`Requests`] asks and waits, [`Monitor`] listens and never waits. Messages to the kernel are built
 //! with netlink-packet-route; of what comes back only the attributes we use are decoded, so that an
 //! attribute from a newer kernel can never make a link unreadable. [`nft`] does the same for the packet
-//! filter, [`ipvs`] for the load balancer, [`ProcessEvents`] listens to processes.
+//! filter, [`ipvs`] for the load balancer, [`ProcessEvents`] listens to processes, [`Locals`] to addresses of any
+//! hand.
 
 pub mod address;
 mod build;
@@ -13,6 +14,7 @@ mod frame;
 pub mod ipvs;
 pub mod lab;
 mod link;
+mod locals;
 mod monitor;
 pub mod nft;
 mod processes;
@@ -22,6 +24,7 @@ pub mod rule;
 
 pub use address::{AddressEntry, AddressSpec, Change, PROTOCOL_MARK};
 pub use link::Link;
+pub use locals::Locals;
 pub use monitor::{Event, Group, Monitor};
 pub use processes::{ProcessEvent, ProcessEvents};
 pub use request::{Request, Requests};

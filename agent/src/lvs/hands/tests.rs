@@ -23,6 +23,10 @@ struct State {
     /// The module is missing.
     absent: bool,
     opened: usize,
+    /// Interfaces that are missing.
+    no_links: Vec<String>,
+    /// So many listings leave out the first service.
+    left_out: usize,
     /// Answers of the next batch get lost, though it is carried out.
     overrun: bool,
 }
@@ -102,12 +106,14 @@ pub(crate) fn row(line: &str) -> (ServiceKey, Row) {
 
 impl Kernel for Fake {
     fn services(&mut self) -> Result<Vec<ServiceEntry>, NetError> {
-        let state = self.0.lock().unwrap();
+        let mut state = self.0.lock().unwrap();
         if state.absent {
             return Err(NetError::new("list virtual servers", Errno::ENOENT));
         }
         let entry = |row: &Arc<Row>| ServiceEntry { spec: row.spec.clone(), stats: Stats::default() };
-        Ok(state.table.values().map(entry).collect())
+        let left_out = usize::from(state.left_out > 0);
+        state.left_out -= left_out;
+        Ok(state.table.values().skip(left_out).map(entry).collect())
     }
 
     fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<DestEntry>, NetError> {
@@ -148,6 +154,9 @@ impl Kernel for Fake {
                     {
                         return refuse(Errno::ESRCH);
                     }
+                    Command::StartDaemon(daemon) if state.no_links.contains(&daemon.interface) => {
+                        return refuse(Errno::ENODEV);
+                    }
                     Command::StartDaemon(daemon) => state.daemons.push(daemon.clone()),
                     Command::StopDaemon(role) => state.daemons.retain(|daemon| daemon.role != *role),
                     command => apply(&mut state.table, command),
@@ -184,6 +193,17 @@ impl Stage {
     fn look(&self) {
         std::thread::sleep(FRESH + Duration::from_millis(50));
         self.orders.look().blocking_recv().unwrap();
+    }
+
+    /// What was said until now is, line by line, what contains these.
+    #[track_caller]
+    fn said_only(&mut self, words: &[&str]) {
+        while let Some(event) = self.events.pop() {
+            self.said.push(event.what.to_string());
+        }
+        let agrees = self.said.len() == words.len()
+            && self.said.iter().zip(words).all(|(line, words)| line.contains(words));
+        assert!(agrees, "{:#?}", self.said);
     }
 
     fn hears(&mut self, words: &str) -> String {
@@ -291,16 +311,62 @@ fn a_missing_scheduler_is_said_once_and_the_other_services_are_served() {
 }
 
 #[test]
-fn after_an_overrun_the_kernel_is_looked_at_and_nothing_is_lost() {
+fn after_an_overrun_the_kernel_is_looked_at_nothing_is_lost_and_nobody_is_accused() {
     let kernel = Fake::default();
-    let stage = Stage::open(&kernel, false);
+    let mut stage = Stage::open(&kernel, false);
     stage.put(&[WEB]);
     kernel.is(WEB);
+    stage.look();
     kernel.change(|state| state.overrun = true);
     stage.put(&["TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1"]);
     kernel.is("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1");
+    let line = stage.hears("answers of the kernel were lost");
+    assert!(line.contains("ENOBUFS") && line.contains("read back"), "{line}");
+    stage.look();
     stage.put(&["TCP 10.0.0.1:80 wrr: 10.0.0.2:80=4 10.0.0.3:80=1"]);
     kernel.is("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=4 10.0.0.3:80=1");
+    stage.look();
+    stage.said_only(&["answers of the kernel were lost"]);
+}
+
+#[test]
+fn a_listing_that_leaves_one_out_accuses_nobody() {
+    let kernel = Fake::default();
+    let mut stage = Stage::open(&kernel, false);
+    stage.put(&[WEB, "TCP 10.0.0.1:443 rr: 10.0.0.2:443=1"]);
+    kernel.is(&format!("{WEB}\nTCP 10.0.0.1:443 rr: 10.0.0.2:443=1"));
+    kernel.forget_commands();
+    kernel.change(|state| state.left_out = 1);
+    stage.look();
+    kernel.change(|state| assert_eq!(state.left_out, 0, "nobody looked"));
+    assert_eq!(kernel.commands(), 0);
+    stage.said_only(&[]);
+}
+
+#[test]
+fn a_sync_daemon_that_cannot_run_is_said_once() {
+    let kernel = Fake::default();
+    kernel.change(|state| state.no_links = vec!["eth7".into()]);
+    let mut stage = Stage::open(&kernel, false);
+    let daemon = SyncDaemon {
+        role: hacluster_net::netlink::ipvs::SyncRole::Backup,
+        interface: "eth7".into(),
+        id: 1,
+        max_len: None,
+        group: None,
+        port: None,
+        ttl: None,
+    };
+    stage.orders.put_daemons(Some(vec![daemon]), None);
+    stage.put(&[WEB]);
+    kernel.is(WEB);
+    (0..3).for_each(|_| stage.look());
+    stage.said_only(&["do it"]);
+    assert_eq!(stage.orders.picture().refused.len(), 1);
+    kernel.change(|state| state.no_links.clear());
+    stage.look();
+    stage.hears("sync daemon started: backup on eth7");
+    assert!(stage.orders.picture().refused.is_empty());
 }
 
 #[test]

@@ -124,7 +124,7 @@ const INSTANCE_WIRE: &[Keyword] = &[
     old(
         "lvs_sync_daemon_interface",
         Word,
-        "the old form of `lvs_sync_daemon INTERFACE INSTANCE` in global_defs",
+        "the old form of `lvs_sync_daemon INTERFACE INSTANCE id 0` in global_defs",
     ),
     moot("kernel_rx_buf_size", Number(0, ANY), "the agent sizes its socket buffers itself"),
     gone("linkbeat_use_polling", Flag, "link state comes from the kernel as it changes; remove it"),

@@ -147,8 +147,8 @@ impl Ipvs {
         Ok(found)
     }
 
-    /// Every service of this network namespace, in no order. One that another hand adds or removes
-    /// meanwhile may be missing, or be there twice.
+    /// Every service of this network namespace, in no order. While services come or go meanwhile, in whatever
+    /// network namespace, one may be missing or be there twice: the kernel counts all of them for its pieces.
     pub fn services(&mut self) -> Result<Vec<ServiceEntry>, NetError> {
         self.dump((GET_SERVICE, NEW_SERVICE), None, ATTR_SERVICE, ServiceEntry::parse)
             .map_err(|errno| NetError::new("list virtual servers", errno))

@@ -91,7 +91,7 @@ impl Process {
         self.lvs.sync = Some(SyncDaemon {
             interface: word.text.clone(),
             router: Some(router.name.clone()),
-            id: router.vrid.get(),
+            id: 0, // as keepalived has it: a receiver with 0 takes what bears any
             max_len: None,
             port: None,
             ttl: None,
