@@ -3,5 +3,7 @@
 pub mod bench;
 pub mod docs;
 pub mod harness;
+pub mod page;
 pub mod replay;
+pub mod rotel;
 pub mod sim;

@@ -68,6 +68,14 @@ impl Writer {
             record.add_attribute("vrrp.vrid", i64::from(router.vrid.get()));
             record.add_attribute("network.interface.name", router.interface.clone());
         }
+        if let What::Balance(notice) = &event.what
+            && let Some(told) = &notice.told
+        {
+            record.add_attribute("lvs.service", told.called.service.clone());
+            if let Some(server) = &told.called.server {
+                record.add_attribute("lvs.server", server.clone());
+            }
+        }
         if let Some(trail) = event.trail {
             let context = context(trail);
             record.set_trace_context(context.trace_id(), context.span_id(), Some(context.trace_flags()));

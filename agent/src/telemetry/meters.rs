@@ -53,6 +53,8 @@ pub(super) struct Meters {
     /// counts anew.
     told: BTreeMap<usize, (Arc<Tally>, [Told; 2])>,
     told_of_checks: Option<(Arc<Counted>, Told)>,
+    /// Virtual servers whose transitions have series already, before the first one.
+    services: Vec<KeyValue>,
     /// Something was shown: from now on everything is new.
     began: bool,
 }
@@ -120,7 +122,7 @@ impl Meters {
             words("hacluster.lvs.check.lateness", "s", &[], "How late tries of checks began"),
             bounds(),
         );
-        let (told, told_of_checks, began) = (BTreeMap::new(), None, false);
+        let (told, told_of_checks, services, began) = (BTreeMap::new(), None, Vec::new(), false);
         Self {
             transitions,
             balanced,
@@ -133,6 +135,7 @@ impl Meters {
             shown,
             told,
             told_of_checks,
+            services,
             began,
         }
     }
@@ -191,6 +194,26 @@ impl Meters {
             told.tell(&checks.lateness, |late| self.check_lateness.record(late, &[]));
             self.told_of_checks = Some((checks.clone(), told));
         }
+        self.begin_transitions(&sample);
         self.shown.store(Arc::new(sample));
+    }
+
+    /// A series that begins with its first transition would hide that from `increase`.
+    fn begin_transitions(&mut self, sample: &Sample) {
+        let rows = sample.balance.iter().flat_map(|balance| &balance.services);
+        let services: Vec<KeyValue> = rows.map(|row| row.label.clone()).collect();
+        if services == self.services {
+            return;
+        }
+        for service in &services {
+            for (subject, state) in
+                [("server", "up"), ("server", "down"), ("quorum", "up"), ("quorum", "down")]
+            {
+                let (subject, state) =
+                    (KeyValue::new("lvs.subject", subject), KeyValue::new("lvs.state", state));
+                self.balanced.add(0, &[service.clone(), subject, state]);
+            }
+        }
+        self.services = services;
     }
 }

@@ -5,6 +5,7 @@
 //! | [`tables`] | what is put in place reads back, and ipvsadm sees the same |
 //! | [`seeds`] | directors with the configurations people use |
 //! | [`documents`] | the page on load balancing, done as it is written |
+//! | [`counts`] | what the kernel counts, on the Prometheus page |
 //! | [`refusals`] | what the kernel refuses, in words |
 //! | [`ways`] | directors and clients: every way to a real server, every kind of service |
 //! | [`verdicts`] | checks and what the table makes of them; the real server's side |
@@ -23,6 +24,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod absent;
+mod counts;
 mod documents;
 mod leave;
 mod meddling;
@@ -59,5 +61,6 @@ fn main() {
     ways::trials(&mut suite);
     tables::trials(&mut suite);
     refusals::trials(&mut suite);
+    counts::trials(&mut suite);
     suite.run()
 }

@@ -1,10 +1,10 @@
 //! Collectors that are of no use. Not real ones: a listener that takes everything and never answers, and
 //! no listener at all.
 
-use crate::page::{samples, value};
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::{Host, LIMIT, Lab, wait_until};
 use hacluster_tests::harness::{Cluster, Instance, Suite, VIP, hold, trio};
+use hacluster_tests::page::{samples, value};
 use std::{fs, net::TcpListener, time::Duration};
 
 pub(crate) fn trials(suite: &mut Suite) {

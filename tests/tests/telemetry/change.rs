@@ -1,11 +1,12 @@
 //! `[telemetry]` changed while the agent runs: another collector, none, and settings that cannot be.
 
 use crate::collector::told;
-use crate::page::{PAGE, samples};
+use crate::page::PAGE;
 use crate::rotel::{PORT, Rotel, Span};
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::{LIMIT, Lab, wait_for, wait_until};
 use hacluster_tests::harness::{Cluster, Instance, Running, Suite, VIP, hold, trio};
+use hacluster_tests::page::samples;
 use nix::sys::signal::Signal;
 use std::fs;
 

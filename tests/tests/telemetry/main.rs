@@ -6,6 +6,7 @@
 //! | [`ways`] | the same over HTTP and TLS |
 //! | [`change`] | collectors switched by a reload |
 //! | [`stop`] | the last story of a node that stops |
+//! | [`balance`] | a real server that leaves: one reason in log, events, view and span; hooks and mail in its trace |
 //! | [`journal`] | systemd's journal, by a stand-in |
 //! | [`page`] | the Prometheus page, parsed, and looked at by promtool where there is one |
 //! | [`away`] | stand-ins for a collector: one that never answers, and none at all |
@@ -14,15 +15,16 @@
 //! its program. Without it the trials that need it are skipped by name.
 
 mod away;
+mod balance;
 mod change;
 mod collector;
 mod journal;
 mod page;
-mod rotel;
 mod stop;
 mod ways;
 
 use hacluster_tests::harness::Suite;
+use hacluster_tests::rotel;
 
 fn main() {
     let mut suite = Suite::enter();
@@ -30,6 +32,7 @@ fn main() {
     ways::trials(&mut suite);
     change::trials(&mut suite);
     stop::trials(&mut suite);
+    balance::trials(&mut suite);
     journal::trials(&mut suite);
     page::trials(&mut suite);
     away::trials(&mut suite);

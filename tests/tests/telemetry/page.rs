@@ -1,14 +1,13 @@
 //! The Prometheus page of a running agent.
 
 use anyhow::{Context, Result, ensure};
-use hacluster_lab::{Host, LIMIT, Lab, wait_until};
+use hacluster_lab::{LIMIT, Lab, wait_until};
 use hacluster_tests::harness::{Cluster, Instance, Suite, VIP, hold, trio};
+use hacluster_tests::page::{get, samples, value};
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::{Read, Write},
-    net::TcpStream,
+    collections::BTreeSet,
+    io::Write,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 pub(crate) const PAGE: &str = "\n[telemetry]\nprometheus = \"127.0.0.1:9650\"\nkeepalived_names = true\n";
@@ -16,43 +15,6 @@ pub(crate) const PAGE: &str = "\n[telemetry]\nprometheus = \"127.0.0.1:9650\"\nk
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("the_page_parses_and_says_what_is", says_what_is);
     suite.trial("promtool_has_nothing_against_the_page", promtool);
-}
-
-/// What the page of the agent on `host` says, header and all.
-pub(crate) fn get(host: &Host, path: &str) -> Result<String> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    host.namespace().run(move || {
-        let mut stream = TcpStream::connect("127.0.0.1:9650").context("the page")?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(request.as_bytes())?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    })
-}
-
-/// The samples of the page by name and labels, once it is there.
-pub(crate) fn samples(host: &Host) -> Result<(String, BTreeMap<String, f64>)> {
-    let answer = wait_until("the page", LIMIT, || Ok(get(host, "/metrics").ok()))?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no body")?;
-    ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
-    let mut samples = BTreeMap::new();
-    for line in body.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
-        let (series, value) = line.rsplit_once(' ').with_context(|| format!("no sample: {line}"))?;
-        let value = value.parse().with_context(|| format!("no number: {line}"))?;
-        ensure!(samples.insert(series.to_owned(), value).is_none(), "twice: {series}");
-    }
-    Ok((body.to_owned(), samples))
-}
-
-/// The value of the one series called `name` that has all of `labels`.
-pub(crate) fn value(samples: &BTreeMap<String, f64>, name: &str, labels: &[&str]) -> Result<f64> {
-    let is = |series: &str| {
-        series.split('{').next() == Some(name) && labels.iter().all(|label| series.contains(label))
-    };
-    let found: Vec<_> = samples.iter().filter(|(series, _)| is(series)).collect();
-    ensure!(found.len() == 1, "{name} {labels:?}: {found:?}, of {samples:#?}");
-    Ok(*found[0].1)
 }
 
 fn says_what_is() -> Result<()> {

@@ -5,26 +5,35 @@ use hacluster_lab::{Absent, Host, LIMIT, Process, wait_until};
 use std::{collections::BTreeMap, env, path::PathBuf, process::Command};
 
 /// Where it listens on the host that has it.
-pub(crate) const PORT: u16 = 4317;
+pub const PORT: u16 = 4317;
 
 /// A running collector.
-pub(crate) struct Rotel {
+#[derive(Debug)]
+pub struct Rotel {
     process: Process,
 }
 
 /// A span as it was printed; times in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) node: String,
-    pub(crate) trace: String,
-    pub(crate) id: String,
-    pub(crate) parent: String,
-    pub(crate) name: String,
-    pub(crate) start: u128,
-    pub(crate) end: u128,
-    pub(crate) attributes: BTreeMap<String, String>,
+pub struct Span {
+    /// `service.instance.id` of the agent that told it.
+    pub node: String,
+    /// The story, in hexadecimal digits.
+    pub trace: String,
+    /// Its own part.
+    pub id: String,
+    /// The part it follows from; empty at the beginning.
+    pub parent: String,
+    /// What it is.
+    pub name: String,
+    /// Since 1970.
+    pub start: u128,
+    /// Since 1970.
+    pub end: u128,
+    /// By key.
+    pub attributes: BTreeMap<String, String>,
     /// Stories that it refers to.
-    pub(crate) links: Vec<String>,
+    pub links: Vec<String>,
 }
 
 impl Rotel {
@@ -39,12 +48,12 @@ impl Rotel {
     }
 
     /// Whether it is on this machine; a trial is skipped otherwise.
-    pub(crate) fn present() -> Result<()> {
+    pub fn present() -> Result<()> {
         Self::find().map(drop)
     }
 
     /// Starts it on `host`.
-    pub(crate) fn start(host: &Host) -> Result<Self> {
+    pub fn start(host: &Host) -> Result<Self> {
         let mut command = Command::new(Self::find()?);
         command.args(["start", "--exporter", "blackhole", "--debug-log-verbosity", "detailed"]);
         for signal in ["traces", "metrics", "logs"] {
@@ -57,17 +66,17 @@ impl Rotel {
     }
 
     /// All it printed.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.process.lines().iter().map(|line| format!("{}\n", line.text)).collect()
     }
 
     /// All spans so far.
-    pub(crate) fn all(&self) -> Vec<Span> {
+    pub fn all(&self) -> Vec<Span> {
         spans(&self.text())
     }
 
     /// The spans of the story `trace` once they are as `whole` says.
-    pub(crate) fn story(&self, trace: &str, whole: impl Fn(&[Span]) -> bool) -> Result<Vec<Span>> {
+    pub fn story(&self, trace: &str, whole: impl Fn(&[Span]) -> bool) -> Result<Vec<Span>> {
         let mut last = Vec::new();
         let told = wait_until(&format!("the story {trace}"), LIMIT, || {
             ensure!(self.process.is_running(), "rotel ended:\n{}", self.text());
@@ -80,7 +89,7 @@ impl Rotel {
 }
 
 /// Reads the print of all spans.
-pub(crate) fn spans(text: &str) -> Vec<Span> {
+pub fn spans(text: &str) -> Vec<Span> {
     let mut found: Vec<Span> = Vec::new();
     let (mut node, mut within) = (String::new(), false);
     for line in text.lines() {
