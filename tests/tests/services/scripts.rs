@@ -188,6 +188,7 @@ fn replaced() -> Result<()> {
         hold(left, VIP)?;
         script(left, "check.sh", "echo another one; exit 7")?;
         agent.logged(&["Master -> Fault", "exit 7: \"another one\""])?;
+        free(left, VIP)?;
         let path = script(left, "check.sh", "exit 0")?;
         hold(left, VIP)?;
         fs::remove_file(path)?;
