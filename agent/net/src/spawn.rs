@@ -74,7 +74,7 @@ impl Spawner {
 
     /// Starts `argv` (the path of a program, then its arguments) in `/`, without input, with both
     /// outputs to `output` and every signal as the kernel has it, for `user` (numbers of user and
-    /// group). It has none of our privileges, whatever the service manager gave us to keep across programs
+    /// group, and no further group). It has none of our privileges, whatever the service manager gave us to keep across programs
     /// (ambient capabilities); one that runs as root has those of root. It is killed when the calling
     /// thread ends; what it starts itself is not.
     ///
@@ -170,9 +170,8 @@ fn prepare(plan: &Plan) -> Result<(), Errno> {
         // SAFETY: numbers, and an empty list.
         unsafe {
             call(libc::syscall(libc::SYS_setgid, group))?;
-            if libc::getuid() == 0 {
-                call(libc::syscall(libc::SYS_setgroups, 0, null::<libc::gid_t>()))?;
-            }
+            // Whoever we are: our groups may read what another user's program must not, passwords among it.
+            call(libc::syscall(libc::SYS_setgroups, 0, null::<libc::gid_t>()))?;
             call(libc::syscall(libc::SYS_setuid, user))?;
         }
     }
@@ -250,6 +249,41 @@ mod tests {
         }
         let (_, said) = run(&["/bin/sh", "-c", "id -u; id -g; id -G"], Some((65_534, 65_534))).unwrap();
         assert_eq!(said, "65534\n65534\n65534\n");
+    }
+
+    /// Makes the calling thread, and no other, what the unit's drop-in for scripts of others makes the
+    /// agent: an ordinary user with a group and the capabilities to become another.
+    fn become_a_confined_agent(user: u32, group: u32) -> io::Result<()> {
+        const BOTH: u32 = 1 << 6 | 1 << 7; // CAP_SETGID, CAP_SETUID
+        let header = [0x2008_0522_u32, 0]; // the third version, this thread
+        let sets = [BOTH, BOTH, BOTH, 0, 0, 0];
+        // SAFETY: system calls of this thread alone, with lists that outlive them.
+        unsafe {
+            call(libc::syscall(libc::SYS_setgroups, 1, &raw const group))?;
+            call(libc::syscall(libc::SYS_setresgid, group, group, group))?;
+            call(libc::prctl(libc::PR_SET_KEEPCAPS, 1).into())?;
+            call(libc::syscall(libc::SYS_setresuid, user, user, user))?;
+            call(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()))?;
+            for capability in [6, 7] {
+                call(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, capability, 0, 0).into())?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn another_user_has_no_group_of_an_agent_that_is_not_root() {
+        if !nix::unistd::Uid::effective().is_root() {
+            eprintln!("SKIPPED: needs root");
+            return;
+        }
+        let script = "id -u; id -G; grep -E '^Cap(Prm|Eff|Amb):' /proc/self/status | tr -s '0\\n\\t' ' '";
+        let said = std::thread::spawn(move || {
+            become_a_confined_agent(4242, 4243)?;
+            run(&["/bin/sh", "-c", script], Some((65_534, 65_534)))
+        });
+        let (_, said) = said.join().unwrap().unwrap();
+        assert_eq!(said, "65534\n65534\nCapPrm: CapEff: CapAmb: ");
     }
 
     #[test]
