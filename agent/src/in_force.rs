@@ -15,7 +15,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// A configuration that was read, and what it was read from.
@@ -32,6 +32,21 @@ pub struct InForce {
     pub hash: String,
     /// Every file that was asked for, in order.
     files: Vec<PathBuf>,
+    balanced: OnceLock<String>,
+}
+
+impl InForce {
+    /// Fingerprint, in hex, of what all directors must have alike of virtual servers. Another version of the
+    /// agent may write another one for the same.
+    pub fn balanced(&self) -> &str {
+        self.balanced.get_or_init(|| {
+            let mut hasher = Sha256::new();
+            for service in &self.loaded.config.lvs.services {
+                hasher.update(format!("{:?}\n", service.shared()));
+            }
+            hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        })
+    }
 }
 
 /// Reads what the command line names.
@@ -46,6 +61,7 @@ pub fn load(args: &Args) -> InForce {
         at: SystemTime::now(),
         hash: hasher.into_inner().finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
         files: files.into_inner(),
+        balanced: OnceLock::new(),
     }
 }
 
@@ -199,6 +215,21 @@ mod tests {
         let found = load(&args(&file)).loaded.diagnostics;
         let codes: Vec<_> = found.iter().map(|found| found.code).collect();
         assert_eq!(codes, ["director-is-server"], "and it is held here: {found:?}");
+    }
+
+    #[test]
+    fn directors_agree_whatever_each_runs_and_disagree_over_a_weight() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keepalived.conf");
+        let print = |weight: u8, notify: &str| {
+            let server =
+                format!("real_server 192.0.2.9 80 {{\n weight {weight}\n TCP_CHECK {{\n}}\n{notify}}}\n");
+            fs::write(&file, format!("virtual_server 192.0.2.1 80 {{\n{server}}}\n")).unwrap();
+            load(&args(&file)).balanced().to_owned()
+        };
+        assert_eq!(print(1, "").len(), 32);
+        assert_eq!(print(1, ""), print(1, "notify_up /bin/true\n"));
+        assert_ne!(print(1, ""), print(2, ""));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 pub(crate) mod lvs;
 pub(crate) mod moves;
+mod slip;
 
 use crate::cmd::context::ContextVerb;
 use crate::cmd::pki::PkiArgs;
 use crate::context::ContextArgs;
 use crate::times::parse_span;
-use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+use clap::{Args as Arguments, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +28,17 @@ pub(crate) struct Args {
     pub(crate) place: Place,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+impl Args {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// For people, with the nearest command where one is misspelt; help and version are errors, too.
+    pub(crate) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let line: Vec<OsString> = line.into_iter().collect();
+        Self::try_parse_from(&line).map_err(|error| slip::named(error, Self::command(), &line))
+    }
 }
 
 /// Where the agents are.

@@ -25,7 +25,6 @@ mod story;
 mod times;
 mod view;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
 use tonic::Code;
@@ -57,7 +56,7 @@ const UNREACHABLE: u8 = 2;
 const USAGE: u8 = 3;
 
 fn main() -> ExitCode {
-    let args = match args::Args::try_parse() {
+    let args = match args::Args::read(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();

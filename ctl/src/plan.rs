@@ -102,7 +102,7 @@ pub(crate) fn cast<'a>(typed: &str, nodes: &'a [Known]) -> anyhow::Result<Cast<'
     let silent: Vec<_> =
         nodes.iter().filter_map(|node| Some((node.name(), node.snapshot.as_ref().err()?))).collect();
     if silent.len() == nodes.len() {
-        return Err(NodeError::Unreachable(no_answer(&silent)).into());
+        return Err(nobody(&silent).into());
     }
     let all = || {
         nodes.iter().flat_map(|node| {
@@ -152,6 +152,15 @@ fn advertised(router: &v1::VirtualRouter) -> Vec<&str> {
     let mut all: Vec<_> = router.addresses.iter().filter(|of| of.advertised).map(|of| &*of.address).collect();
     all.sort_unstable();
     all
+}
+
+/// Why there is nobody to ask: in the words of the only node there is, else a line for each.
+fn nobody(silent: &[(&str, &NodeError)]) -> NodeError {
+    if let [(_, error)] = silent {
+        return (*error).clone();
+    }
+    let lines: String = silent.iter().map(|(node, error)| format!("\n  {node}: {error}")).collect();
+    NodeError::Unreachable(format!("no node answers:{lines}"))
 }
 
 /// `node2 does not answer (...), node3 does not answer (...)`.

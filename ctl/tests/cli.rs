@@ -39,11 +39,13 @@ fn wrong_usage_is_3_and_suggests_the_nearest() {
 #[test]
 fn no_agent_is_2_and_says_so_in_words() {
     let dir = tempfile::tempdir().unwrap();
-    for verb in [&["status"][..], &["events", "-f"], &["config", "show"]] {
+    let moving = &["failover", "vi_1", "--yes"];
+    for verb in [&["status"][..], &["events", "-f"], &["config", "show"], &["lvs"], moving] {
         let output = ctl(&[&["--run-dir", dir.path().to_str().unwrap()], verb].concat());
         assert_eq!(output.status.code(), Some(2), "{verb:?}");
         let text = stderr(&output);
         assert!(text.contains("agent.sock") && text.contains("Is hacluster-agent running?"), "{text}");
+        assert!(text.starts_with("error: no agent answers at "), "{text}");
     }
 }
 

@@ -90,6 +90,17 @@ fn a_kernel_that_does_not_balance_is_a_warning_with_its_mend() {
     );
 }
 
+#[test]
+fn a_virtual_server_that_nobody_has_is_named_with_those_there_are() {
+    let agent = Fake::start(agent(vec![service(true, vec![server("10.0.0.2:80", true, 1)])]));
+    let (status, out, err) = run(&agent, &["lvs", "10.0.0.1:81"]);
+    assert_eq!((status, out.as_str()), (Some(3), ""), "{err}");
+    assert!(err.contains("no virtual server is called `10.0.0.1:81`; did you mean `10.0.0.1 80`?"), "{err}");
+    for typed in ["10.0.0.1 80", "10.0.0.1:80", "TCP 10.0.0.1:80"] {
+        assert_eq!(run(&agent, &["lvs", typed]).0, Some(0), "{typed}");
+    }
+}
+
 /// Answers as an agent whose only virtual server loses its quorum by it, or not.
 fn obeys(keeps_quorum: bool) -> Script {
     let answer = move |request: v1::SetServerRequest| {

@@ -14,14 +14,15 @@ use std::time::Duration;
 /// Names in a summary.
 const NAMED: usize = 20;
 
-/// In a few numbers; nothing where nothing is balanced.
-pub(super) fn summary(view: &View, picture: &Picture) -> Option<v1::LvsSummary> {
+/// In a few numbers, with the fingerprint of what is configured; nothing where nothing is balanced.
+pub(super) fn summary(view: &View, picture: &Picture, agreement: &str) -> Option<v1::LvsSummary> {
     if view.is_empty() {
         return None;
     }
     let mut summary = v1::LvsSummary {
         absent: picture.absent.as_deref().unwrap_or_default().to_owned(),
         refused: picture.refused.iter().take(NAMED).map(ToString::to_string).collect(),
+        agreement: agreement.to_owned(),
         ..Default::default()
     };
     for service in view.iter().map(|service| service.load()) {

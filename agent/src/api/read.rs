@@ -87,7 +87,7 @@ impl Shared {
                 })
                 .collect(),
             sequence: copy.sequence,
-            lvs: lvs::summary(&self.lvs.view(), &self.lvs.picture()),
+            lvs: lvs::summary(&self.lvs.view(), &self.lvs.picture(), copy.in_force.balanced()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Format;
 use super::moves::{Consent, Limit, Manner};
+use super::slip::slips;
 use clap::{Args as Arguments, Subcommand};
 use std::net::IpAddr;
 
@@ -16,7 +17,7 @@ use std::net::IpAddr;
 )]
 pub(crate) struct LvsArgs {
     /// Only these virtual servers, as configured, or by what they balance: 10.0.0.1:80, web
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", value_parser = service)]
     pub(crate) services: Vec<String>,
     /// How to answer: table, wide, json or yaml
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
@@ -24,6 +25,16 @@ pub(crate) struct LvsArgs {
     pub(crate) output: Format,
     #[command(subcommand)]
     pub(crate) verb: Option<LvsVerb>,
+}
+
+/// A virtual server's name. A slip in one of the verbs would read as one, and show nothing.
+fn service(typed: &str) -> Result<String, String> {
+    let verbs = LvsVerb::augment_subcommands(clap::Command::new("lvs"));
+    let verbs: Vec<&str> = verbs.get_subcommands().map(clap::Command::get_name).collect();
+    match verbs.iter().find(|verb| slips(typed, verb)) {
+        Some(verb) => Err(format!("did you mean `{verb}`? A group of that name is `'group {typed}'`")),
+        None => Ok(typed.to_owned()),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -141,4 +152,19 @@ pub(crate) struct RealserverMode {
     /// Say what is wrong
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_of_a_verb_are_no_virtual_servers() {
+        for typed in ["drian", "drai", "drainn", "drein", "DRIAN", "wieght", "enalbe", "realsever"] {
+            assert!(service(typed).is_err(), "{typed}");
+        }
+        for typed in ["web", "train-1", "group drian", "10.0.0.1:80", "brian2", "d", ""] {
+            assert_eq!(service(typed).as_deref(), Ok(typed));
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::output::lvs::text;
 use crate::output::status::Style;
 use crate::output::{self, safe};
 use crate::view::lvs::Lvs;
+use crate::view::unknown;
 use hacluster_proto::v1;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -42,14 +43,18 @@ pub(super) fn run(place: &Place, args: LvsArgs) -> anyhow::Result<Outcome> {
 async fn list(place: &Place, services: &[String], output: Format) -> anyhow::Result<Outcome> {
     let cluster = Cluster::of(place)?;
     let cluster = if cluster.is_local() { chosen(cluster, &[], place.timeout).await? } else { cluster };
-    let services = services.to_owned();
-    let question = move |node: NodeClient| {
-        let services = services.clone();
-        async move { Ok(node.read().list_lvs(v1::ListLvsRequest { services }).await?.into_inner()) }
-    };
-    let answers = gather(&cluster, place.timeout, question).await?;
     let now = Timestamp::now();
-    let lvs = Lvs::of(cluster.name.clone(), answers, now);
+    let lvs = seen(&cluster, place.timeout, services, now).await?;
+    let missing = |typed: &&String| {
+        !lvs.nodes.iter().flat_map(|node| &node.services).any(|service| service.is_called(typed.trim()))
+    };
+    if let Some(typed) = services.iter().find(missing)
+        && lvs.nodes.iter().all(|node| node.error.is_none())
+    {
+        let all = seen(&cluster, place.timeout, &[], now).await?;
+        let names: Vec<String> = all.names().into_iter().map(str::to_owned).collect();
+        return Err(unknown("virtual server", typed, &names).into());
+    }
     let shown = match output::structured(&lvs, output)? {
         Some(text) => text,
         None => {
@@ -63,6 +68,20 @@ async fn list(place: &Place, services: &[String], output: Format) -> anyhow::Res
         "degraded" => Outcome::Degraded,
         _ => Outcome::Unreachable,
     })
+}
+
+async fn seen(
+    cluster: &Cluster,
+    timeout: Duration,
+    services: &[String],
+    now: Timestamp,
+) -> anyhow::Result<Lvs> {
+    let services = services.to_owned();
+    let question = move |node: NodeClient| {
+        let services = services.clone();
+        async move { Ok(node.read().list_lvs(v1::ListLvsRequest { services }).await?.into_inner()) }
+    };
+    Ok(Lvs::of(cluster.name.clone(), gather(cluster, timeout, question).await?, now))
 }
 
 /// What a node did, in the names that JSON and YAML promise.

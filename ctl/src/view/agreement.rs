@@ -3,12 +3,10 @@
 //! must be equal: only the address moves between directors, so a difference shows after a failover.
 
 use hacluster_conf::diff::{Change, diff};
+use hacluster_conf::model::lvs::VirtualServer;
 use hacluster_conf::model::{Authentication, Config, VirtualRouter};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-
-/// What each director does in its own way.
-const OWN: [&str; 3] = ["quorum_up", "quorum_down", "mail"];
 
 /// One of two configurations.
 #[derive(Clone, Copy, Debug)]
@@ -49,13 +47,16 @@ fn services(one: &Party<'_>, other: &Party<'_>) -> Vec<String> {
             } else if only("removed") {
                 return Some(format!("virtual_server {name}: only on {from}"));
             }
-            let what = what.iter().filter(|field| !OWN.contains(&field.field));
-            let what: Vec<String> = what.map(ToString::to_string).collect();
-            (!what.is_empty()).then(|| format!("virtual_server {name}, {from} -> {to}: {}", what.join(", ")))
+            let what: Vec<String> = what.iter().map(ToString::to_string).collect();
+            Some(format!("virtual_server {name}, {from} -> {to}: {}", what.join(", ")))
         }
         _ => None,
     };
-    let balanced = |party: &Party<'_>| Config { lvs: party.config.lvs.clone(), ..Config::default() };
+    let balanced = |party: &Party<'_>| {
+        let mut config = Config { lvs: party.config.lvs.clone(), ..Config::default() };
+        config.lvs.services = config.lvs.services.iter().map(VirtualServer::shared).collect();
+        config
+    };
     diff(&balanced(one), &balanced(other)).into_iter().filter_map(line).collect()
 }
 
@@ -128,6 +129,22 @@ mod tests {
             "virtual_server fwmark 3: only on b",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_directors_own_scripts_and_source_address_are_no_difference() {
+        let director = |own: u8| {
+            config(&format!(
+                "virtual_server 192.0.2.1 80 {{\n quorum_up /bin/up{own}\n real_server 192.0.2.8 80 {{\n notify_up \
+                 /bin/rs{own}\n TCP_CHECK {{\n bindto 192.0.2.{own}\n}}\n}}\n}}\n"
+            ))
+        };
+        let (one, other) = (director(3), director(4));
+        assert_ne!(one.lvs.services, other.lvs.services);
+        assert_eq!(
+            compare(&Party { name: "a", config: &one }, &Party { name: "b", config: &other }),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! certificates; and what operators ordered of a node as a whole.
 
 use super::Status;
+use super::directors;
 use super::findings::{Finding, circumstances};
 use super::node::{Agent, Certificate, Node, Tracker};
 use super::telemetry;
@@ -44,6 +45,7 @@ pub(super) fn of_nodes(status: &mut Status, own: Option<&Certificate>, now: Time
             }
         }
     }
+    warnings.extend(directors::drift(status));
     clocks(&status.nodes, &mut warnings);
     notes.extend(versions(&status.nodes));
     warnings.extend(own.and_then(|own| ends_soon(own, "the operator", now)));

@@ -206,6 +206,17 @@ impl LvsNode {
 }
 
 impl Service {
+    /// Whether `typed` means it, as agents judge: its name, a group's, or what it balances.
+    pub(crate) fn is_called(&self, typed: &str) -> bool {
+        let to = |text: &str| text.eq_ignore_ascii_case(typed) || text == typed.replacen(' ', ":", 1);
+        to(&self.name)
+            || self.name.strip_prefix("group ").is_some_and(to)
+            || self
+                .frontends
+                .iter()
+                .any(|text| to(text) || text.split_once(' ').is_some_and(|(_, text)| to(text)))
+    }
+
     /// The real server at that address.
     pub(crate) fn server(&self, address: &str) -> Option<&Server> {
         self.servers.iter().find(|server| server.address == address)

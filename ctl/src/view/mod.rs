@@ -19,6 +19,7 @@
 
 pub(crate) mod agreement;
 mod beside;
+mod directors;
 mod filter;
 mod findings;
 mod group;
@@ -35,7 +36,7 @@ mod telemetry;
 
 pub(crate) use findings::Finding;
 pub(crate) use group::{Group, OnNode};
-pub(crate) use names::find;
+pub(crate) use names::{find, unknown};
 pub(crate) use node::{Certificate, Configuration, Node};
 pub(crate) use router::Event;
 pub(crate) use ruling::Ruler;

@@ -43,6 +43,8 @@ pub(crate) struct Balancing {
     pub(crate) absent: Option<String>,
     /// What the kernel refuses.
     pub(crate) refused: Vec<String>,
+    /// Fingerprint of what all directors must have alike; none of an older agent.
+    pub(crate) agreement: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -180,6 +182,7 @@ impl From<v1::LvsSummary> for Balancing {
             lost: of.lost.into_iter().map(lost).collect(),
             absent: known(of.absent),
             refused: of.refused,
+            agreement: known(of.agreement),
         }
     }
 }

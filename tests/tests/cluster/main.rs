@@ -9,10 +9,12 @@
 //! | [`wrong`], [`strangers`] | whatever should be refused, in words; the address is served all the time |
 //! | [`midway`] | two at once, and agents killed in the middle of a move |
 //! | [`ranks`] | leads that must end, changed priorities, reloads, and a node that rules much |
+//! | [`balanced`] | directors that do not balance the same |
 //! | [`samples`] | the sample configurations |
 //!
 //! Needs the right to make network namespaces (root, or user namespaces); skipped by name without it.
 
+mod balanced;
 mod helps;
 mod holds;
 mod midway;
@@ -35,6 +37,7 @@ fn main() {
     ranks::trials(&mut suite);
     wrong::trials(&mut suite);
     strangers::trials(&mut suite);
+    balanced::trials(&mut suite);
     samples::trials(&mut suite);
     suite.run();
 }

@@ -23,6 +23,7 @@ const EVERY: Duration = Duration::from_millis(10);
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_real_server_is_set_up_answers_for_nothing_and_is_left_alone_then", applied);
     suite.trial("a_real_server_set_up_by_the_scripts_of_the_field_is_told_what_is_wrong", explained);
+    suite.trial("a_real_server_whose_interface_has_a_value_of_its_own_is_told_which", overruled);
     suite.trial("a_real_server_cannot_be_set_up_without_the_right_to", refused);
 }
 
@@ -48,12 +49,12 @@ fn ip(host: &Host, words: &str) -> Result<String> {
 
 /// What a script writes into the host's own sysctls.
 fn sysctl(host: &Host, name: &'static str, value: u32) -> Result<()> {
-    host.namespace().run(move || {
-        for of in ["all", "lo"] {
-            fs::write(format!("/proc/sys/net/ipv4/conf/{of}/{name}"), format!("{value}\n"))?;
-        }
-        Ok(())
-    })
+    ["all", "lo"].into_iter().try_for_each(|of| sysctl_of(host, of, name, value))
+}
+
+fn sysctl_of(host: &Host, of: &'static str, name: &'static str, value: u32) -> Result<()> {
+    let file = format!("/proc/sys/net/ipv4/conf/{of}/{name}");
+    host.namespace().run(move || Ok(fs::write(file, format!("{value}\n"))?))
 }
 
 /// The client asks for the address until it has an answer.
@@ -122,8 +123,8 @@ fn explained() -> Result<()> {
         };
         says("/pro/sys instead of /proc/sys")?;
         sysctl(server, "arp_ignore", 2)?;
-        says("a script that sets arp_ignore twice leaves it so")?;
         says("net.ipv4.conf.all.arp_announce is 0, not 2")?;
+        says("a script that sets arp_ignore twice leaves it so")?;
         ip(server, "address add 10.9.0.100/32 dev eth0")?;
         says("10.9.0.100 is on eth0: there it is answered for")?;
         // What is somebody else's is said, not removed.
@@ -134,6 +135,40 @@ fn explained() -> Result<()> {
         let (code, text) = realserver(server, "--check")?;
         ensure!(code == Some(0), "the rest was set: {text}");
         Ok(())
+    })
+}
+
+/// The kernel takes the higher of `all` and the interface's: with 3 it answers again, with 8 for nothing.
+fn overruled() -> Result<()> {
+    Lab::run(stage(), |lab| {
+        let (client, server) = (lab.host("client")?, lab.host("server")?);
+        realserver(server, "--apply")?;
+        let says = |words: &str| -> Result<()> {
+            let (code, text) = realserver(server, "--check")?;
+            ensure!(code == Some(1) && text.contains(words), "{words:?} is not said: {code:?} {text}");
+            Ok(())
+        };
+        // 2 is as silent as 1.
+        sysctl_of(server, "eth0", "arp_ignore", 2)?;
+        let (code, text) = realserver(server, "--check")?;
+        ensure!(code == Some(0), "{text}");
+        is_silent(client)?;
+        sysctl_of(server, "eth0", "arp_ignore", 3)?;
+        says("net.ipv4.conf.eth0.arp_ignore is 3")?;
+        says("mend: sysctl -w net.ipv4.conf.eth0.arp_ignore=1")?;
+        is_answered(client)?;
+        // Of scope host it is kept to this host by 3, too.
+        ip(server, "address del 10.9.0.100/32 dev lo")?;
+        ip(server, "address add 10.9.0.100/32 dev lo scope host")?;
+        ensure!(realserver(server, "--check")?.0 == Some(0), "{:?}", realserver(server, "--check")?);
+        is_silent(client)?;
+        sysctl_of(server, "eth0", "arp_ignore", 8)?;
+        says("neighbours do not find this host")?;
+        sysctl_of(server, "eth0", "arp_announce", 3)?;
+        says("net.ipv4.conf.eth0.arp_announce is 3")?;
+        let (code, text) = realserver(server, "--apply")?;
+        ensure!(code == Some(0), "{text}");
+        is_silent(client)
     })
 }
 

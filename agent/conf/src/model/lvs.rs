@@ -135,6 +135,23 @@ pub struct VirtualServer {
     pub servers: Vec<RealServer>,
 }
 
+impl VirtualServer {
+    /// What all directors must have alike: without what each does in its own way, which is scripts, mail and
+    /// where its checks come from.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        let mut shared = Self { quorum_up: None, quorum_down: None, mail: false, ..self.clone() };
+        for server in &mut shared.servers {
+            (server.notify_up, server.notify_down, server.mail) = (None, None, false);
+            for check in &mut server.checks {
+                (check.route.from, check.route.interface) = (None, None);
+                check.route.fwmark = 0;
+            }
+        }
+        shared
+    }
+}
+
 /// What the kernel matches packets against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Frontend {

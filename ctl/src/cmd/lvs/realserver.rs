@@ -6,43 +6,39 @@
 //!                                                                  `--> --apply: done
 //! ```
 
+mod arp;
+
 use crate::Outcome;
 use crate::args::lvs::RealserverArgs;
 use crate::output::{self, safe};
 use anyhow::{Context, anyhow, bail};
+use arp::{Loud, Setting};
 use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const SYSCTLS: &str = "/proc/sys";
 const LOOPBACK: &str = "lo";
-/// What must be set, and what happens otherwise.
-const WANTED: [(&str, &str, u32, &str); 4] = [
-    (
-        "all",
-        "arp_ignore",
-        1,
-        "this host answers ARP requests for the virtual address: clients bypass the director",
-    ),
-    ("lo", "arp_ignore", 1, "for lo it counts only where `all` is lower"),
-    (
-        "all",
-        "arp_announce",
-        2,
-        "this host's ARP requests can carry the virtual address: routers learn it from them",
-    ),
-    ("lo", "arp_announce", 2, "for lo it counts only where `all` is lower"),
-];
-
 /// An address of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Present {
     interface: String,
     ip: IpAddr,
     prefix_len: u8,
+    /// Of scope host.
+    host_only: bool,
+}
+
+/// This host, as far as it matters.
+#[derive(Clone, Debug, Default)]
+struct Here {
+    addresses: Vec<Present>,
+    /// Interfaces that speak ARP.
+    speaking: Vec<String>,
 }
 
 /// Something that is not as it should be.
@@ -54,8 +50,8 @@ enum Wrong {
     Wide(IpAddr, u8),
     /// It is on another interface, where ARP is answered.
     Elsewhere(IpAddr, String),
-    /// A sysctl has another value.
-    Sysctl { of: &'static str, name: &'static str, wanted: u32, found: Option<u32>, why: &'static str },
+    /// A sysctl lets it out.
+    Sysctl(Loud),
 }
 
 pub(super) fn run(args: &RealserverArgs) -> anyhow::Result<Outcome> {
@@ -64,15 +60,15 @@ pub(super) fn run(args: &RealserverArgs) -> anyhow::Result<Outcome> {
         output::print(&commands(&everything(&args.addresses), label).concat())?;
         return Ok(Outcome::Well);
     }
-    let wrong = look(&args.addresses, &present()?, Path::new(SYSCTLS));
+    let wrong = look(&args.addresses, &here()?, Path::new(SYSCTLS));
     if args.mode.check {
         output::print(&report(&wrong, label))?;
         return Ok(if wrong.is_empty() { Outcome::Well } else { Outcome::Degraded });
     }
-    let silent = wrong.iter().filter(|wrong| matches!(wrong, Wrong::Sysctl { .. }));
-    let placed = wrong.iter().filter(|wrong| !matches!(wrong, Wrong::Sysctl { .. }));
+    let silent = wrong.iter().filter(|wrong| matches!(wrong, Wrong::Sysctl(_)));
+    let placed = wrong.iter().filter(|wrong| !matches!(wrong, Wrong::Sysctl(_)));
     silent.chain(placed).try_for_each(|wrong| apply(wrong, label))?;
-    let left = look(&args.addresses, &present()?, Path::new(SYSCTLS));
+    let left = look(&args.addresses, &here()?, Path::new(SYSCTLS));
     let done = commands(&wrong, label).concat();
     let text = match (wrong.is_empty(), left.is_empty()) {
         (true, _) => "as it should be already; nothing was changed\n".to_owned(),
@@ -85,63 +81,77 @@ pub(super) fn run(args: &RealserverArgs) -> anyhow::Result<Outcome> {
     Ok(if left.is_empty() { Outcome::Well } else { Outcome::Degraded })
 }
 
-/// The addresses of this host.
-fn present() -> anyhow::Result<Vec<Present>> {
-    let all = getifaddrs().context("cannot list the addresses of this host")?;
-    let of = |entry: nix::ifaddrs::InterfaceAddress| {
-        let (address, mask) = (entry.address?, entry.netmask);
+/// This host's addresses and interfaces.
+fn here() -> anyhow::Result<Here> {
+    let hidden = host_only();
+    let mut here = Here::default();
+    for entry in getifaddrs().context("cannot list the addresses of this host")? {
+        // An alias of old tools is the interface itself.
+        let interface = entry.interface_name.split(':').next().unwrap_or_default().to_owned();
+        let silent = InterfaceFlags::IFF_NOARP | InterfaceFlags::IFF_LOOPBACK;
+        if !entry.flags.intersects(silent) && !here.speaking.contains(&interface) {
+            here.speaking.push(interface.clone());
+        }
+        let Some(address) = entry.address else { continue };
+        let mask = entry.netmask;
         let (ip, ones): (IpAddr, u32) = if let Some(v4) = address.as_sockaddr_in() {
             let mask = mask.as_ref().and_then(|mask| mask.as_sockaddr_in()).map(|mask| mask.ip());
             (v4.ip().into(), mask.map_or(32, |mask| u32::from(mask).count_ones()))
-        } else {
-            let v6 = address.as_sockaddr_in6()?;
+        } else if let Some(v6) = address.as_sockaddr_in6() {
             let mask = mask.as_ref().and_then(|mask| mask.as_sockaddr_in6()).map(|mask| mask.ip());
             (v6.ip().into(), mask.map_or(128, |mask| u128::from(mask).count_ones()))
+        } else {
+            continue;
         };
-        // An alias of old tools is the interface itself.
-        let interface = entry.interface_name.split(':').next().unwrap_or_default().to_owned();
-        Some(Present { interface, ip, prefix_len: u8::try_from(ones).unwrap_or(u8::MAX) })
-    };
-    Ok(all.filter_map(of).collect())
+        let prefix_len = u8::try_from(ones).unwrap_or(u8::MAX);
+        here.addresses.push(Present { interface, ip, prefix_len, host_only: hidden.contains(&ip) });
+    }
+    Ok(here)
 }
 
-/// What is wrong with `addresses` on a host that has those `present`.
-fn look(addresses: &[IpAddr], present: &[Present], sysctls: &Path) -> Vec<Wrong> {
+/// IPv4 addresses of lo that have the scope host; none where `ip` does not tell.
+fn host_only() -> Vec<IpAddr> {
+    let words = ["-4", "-o", "address", "show", "dev", LOOPBACK, "scope", "host"];
+    let said = Command::new("ip").args(words).output().map(|done| done.stdout).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let address = |line: &str| line.split_whitespace().nth(3)?.split('/').next()?.parse().ok();
+    said.lines().filter_map(address).collect()
+}
+
+/// What is wrong with `addresses` on the host that is `here`.
+fn look(addresses: &[IpAddr], here: &Here, sysctls: &Path) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     for &ip in addresses {
-        let mut here = false;
-        for of in present.iter().filter(|of| of.ip == ip) {
+        let mut placed = false;
+        for of in here.addresses.iter().filter(|of| of.ip == ip) {
             if of.interface != LOOPBACK {
                 wrong.push(Wrong::Elsewhere(ip, of.interface.clone()));
             } else if of.prefix_len != host_len(ip) {
                 wrong.push(Wrong::Wide(ip, of.prefix_len));
             } else {
-                here = true;
+                placed = true;
             }
         }
-        if !here {
+        if !placed {
             wrong.push(Wrong::Missing(ip));
         }
     }
-    if addresses.iter().any(IpAddr::is_ipv4) {
-        for (of, name, wanted, why) in WANTED {
-            let found = fs::read_to_string(path(sysctls, of, name)).ok();
-            let found = found.and_then(|text| text.trim().parse().ok());
-            if found != Some(wanted) {
-                wrong.push(Wrong::Sysctl { of, name, wanted, found, why });
-            }
-        }
+    let mut resolved = addresses.iter().filter(|ip| ip.is_ipv4()).peekable();
+    if resolved.peek().is_some() {
+        let hidden = |ip: &IpAddr| here.addresses.iter().any(|of| of.ip == *ip && of.host_only);
+        let loud = arp::loud(sysctls, &here.speaking, resolved.all(hidden));
+        wrong.extend(loud.into_iter().map(Wrong::Sysctl));
     }
     wrong
 }
 
-/// All that can be missing.
+/// All that a host can lack.
 fn everything(addresses: &[IpAddr]) -> Vec<Wrong> {
-    look(addresses, &[], Path::new("/nonexistent"))
-}
-
-fn path(sysctls: &Path, of: &str, name: &str) -> PathBuf {
-    sysctls.join("net/ipv4/conf").join(of).join(name)
+    let unset = |(of, setting): (&str, Setting)| {
+        Wrong::Sysctl(Loud { of: of.to_owned(), setting, found: None, why: "" })
+    };
+    let by_arp = if addresses.iter().any(IpAddr::is_ipv4) { &arp::BOOK[..] } else { &[] };
+    by_arp.iter().copied().map(unset).chain(addresses.iter().map(|ip| Wrong::Missing(*ip))).collect()
 }
 
 fn host_len(ip: IpAddr) -> u8 {
@@ -150,7 +160,7 @@ fn host_len(ip: IpAddr) -> u8 {
 
 /// Sysctls first: an address that is announced before that is known to the neighbours for minutes.
 fn commands(wrong: &[Wrong], label: Option<&str>) -> Vec<String> {
-    let is_sysctl = |wrong: &&Wrong| matches!(wrong, Wrong::Sysctl { .. });
+    let is_sysctl = |wrong: &&Wrong| matches!(wrong, Wrong::Sysctl(_));
     let sysctls = wrong.iter().filter(is_sysctl);
     let others = wrong.iter().filter(|wrong| !is_sysctl(wrong));
     sysctls.chain(others).map(|wrong| command(wrong, label)).collect()
@@ -163,7 +173,9 @@ fn command(wrong: &Wrong, label: Option<&str>) -> String {
         Wrong::Elsewhere(ip, interface) => {
             format!("# remove {ip} from {interface} by hand: who put it there?\n")
         }
-        Wrong::Sysctl { of, name, wanted, .. } => format!("sysctl -w net.ipv4.conf.{of}.{name}={wanted}\n"),
+        Wrong::Sysctl(Loud { of, setting, .. }) => {
+            format!("sysctl -w {}={}\n", arp::name(of, *setting), setting.wanted())
+        }
     }
 }
 
@@ -172,7 +184,7 @@ fn arguments(wrong: &Wrong, label: Option<&str>) -> Vec<String> {
     let (verb, ip, len) = match wrong {
         Wrong::Missing(ip) => ("add", ip, host_len(*ip)),
         Wrong::Wide(ip, len) => ("del", ip, *len),
-        Wrong::Elsewhere(..) | Wrong::Sysctl { .. } => return Vec::new(),
+        Wrong::Elsewhere(..) | Wrong::Sysctl(_) => return Vec::new(),
     };
     let mut words = vec!["address".to_owned(), verb.to_owned(), format!("{ip}/{len}")];
     words.extend(["dev".to_owned(), LOOPBACK.to_owned()]);
@@ -185,9 +197,9 @@ fn arguments(wrong: &Wrong, label: Option<&str>) -> Vec<String> {
 fn apply(wrong: &Wrong, label: Option<&str>) -> anyhow::Result<()> {
     match wrong {
         Wrong::Elsewhere(..) => Ok(()), // somebody else's; it is said
-        Wrong::Sysctl { of, name, wanted, .. } => {
-            let path = path(Path::new(SYSCTLS), of, name);
-            let written = fs::write(&path, format!("{wanted}\n"));
+        Wrong::Sysctl(Loud { of, setting, .. }) => {
+            let path = arp::path(Path::new(SYSCTLS), of, *setting);
+            let written = fs::write(&path, format!("{}\n", setting.wanted()));
             written.map_err(|error| {
                 let mend = mend(error.kind() == io::ErrorKind::ReadOnlyFilesystem);
                 anyhow!("cannot write {}: {error}; {mend}", path.display())
@@ -239,16 +251,16 @@ fn words(wrong: &Wrong) -> String {
         Wrong::Elsewhere(ip, interface) => {
             format!("{ip} is on {interface}: there it is answered for, and the director is bypassed")
         }
-        Wrong::Sysctl { of, name, wanted, found, why } => {
-            let hint = match (*name, found) {
-                ("arp_ignore", Some(2)) => {
-                    "; 2 is the value of arp_announce: a script that sets arp_ignore twice leaves it so"
-                }
-                (_, Some(0)) => "; a script that writes to /pro/sys instead of /proc/sys changes nothing",
+        Wrong::Sysctl(Loud { of, setting, found, why }) => {
+            let hint = match found {
+                Some(0) => "; a script that writes to /pro/sys instead of /proc/sys changes nothing",
                 _ => "",
             };
-            let found = found.map_or_else(|| "cannot be read".to_owned(), |found| format!("is {found}"));
-            format!("net.ipv4.conf.{of}.{name} {found}, not {wanted}: {why}{hint}")
+            let over =
+                if of == "all" { "" } else { ", which is in force where it is higher than that of `all`" };
+            let found =
+                found.map_or_else(|| "cannot be read".to_owned(), |found| format!("is {found}{over}"));
+            format!("{} {found}, not {}: {why}{hint}", arp::name(of, *setting), setting.wanted())
         }
     }
 }
@@ -262,25 +274,24 @@ mod tests {
     }
 
     fn on(interface: &str, text: &str, prefix_len: u8) -> Present {
-        Present { interface: interface.into(), ip: ip(text), prefix_len }
+        Present { interface: interface.into(), ip: ip(text), prefix_len, host_only: false }
     }
 
-    /// A tree with `all` and `lo` as given: ignore, announce.
+    /// A tree with `all` as given: ignore, announce.
     fn sysctls(ignore: u32, announce: u32) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for of in ["all", "lo"] {
-            for (name, value) in [("arp_ignore", ignore), ("arp_announce", announce)] {
-                let path = path(dir.path(), of, name);
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, format!("{value}\n")).unwrap();
-            }
+        for (setting, value) in [(Setting::Ignore, ignore), (Setting::Announce, announce)] {
+            let path = arp::path(dir.path(), "all", setting);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("{value}\n")).unwrap();
         }
         dir
     }
 
     fn said(addresses: &[&str], present: &[Present], ignore: u32, announce: u32) -> String {
         let addresses: Vec<_> = addresses.iter().map(|text| ip(text)).collect();
-        report(&look(&addresses, present, sysctls(ignore, announce).path()), None)
+        let here = Here { addresses: present.to_vec(), speaking: vec!["eth0".to_owned()] };
+        report(&look(&addresses, &here, sysctls(ignore, announce).path()), None)
     }
 
     #[test]
@@ -297,8 +308,8 @@ mod tests {
         let nothing_set = said(&["10.0.0.1"], &vip, 0, 0);
         assert!(nothing_set.contains("arp_ignore is 0, not 1") && nothing_set.contains("/pro/sys"));
         let twice = said(&["10.0.0.1"], &vip, 2, 0);
-        assert!(twice.contains("arp_ignore is 2, not 1") && twice.contains("sets arp_ignore twice"));
-        assert!(twice.contains("arp_announce is 0, not 2"));
+        assert!(twice.contains("arp_announce is 0, not 2") && twice.contains("sets arp_ignore twice"));
+        assert!(!twice.contains("arp_ignore is 2, not"), "2 is silent, too: {twice}");
         let on_eth0 = said(&["10.0.0.1"], &[on("eth0", "10.0.0.1", 24)], 1, 2);
         assert!(on_eth0.contains("is on eth0") && on_eth0.contains("is not on lo"), "{on_eth0}");
         let wide = said(&["10.0.0.1"], &[on("lo", "10.0.0.1", 24)], 1, 2);
@@ -321,7 +332,9 @@ mod tests {
 
     #[test]
     fn the_addresses_of_this_host_are_found() {
-        let present = present().unwrap();
-        assert!(present.contains(&on("lo", "127.0.0.1", 8)) || present.is_empty(), "{present:?}");
+        let here = here().unwrap();
+        let lo = here.addresses.iter().find(|of| of.ip == ip("127.0.0.1"));
+        assert!(lo.is_none_or(|lo| (lo.interface.as_str(), lo.prefix_len) == ("lo", 8)), "{here:?}");
+        assert!(!here.speaking.iter().any(|name| name == "lo"), "{here:?}");
     }
 }
