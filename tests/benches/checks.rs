@@ -154,7 +154,7 @@ fn checks(count: u32, port: u32, seconds: u32) -> anyhow::Result<()> {
                     log_all_failures: false,
                 },
             };
-            Wanted { check: Arc::new(check), known: Verdict::Unknown, resting: false }
+            Wanted { check: Arc::new(check), before: None, known: Verdict::Unknown, resting: false }
         });
         checks.set(wanted.collect());
         let mut bad = 0u64;

@@ -85,6 +85,12 @@ impl Server {
         server
     }
 
+    /// The same, settled before as `up` and with `weight`: [`Service::settle`] says what is different.
+    #[must_use]
+    pub fn settled(self, up: bool, weight: u16) -> Self {
+        Self { up, weight, ..self }
+    }
+
     /// Whether it can take connections, as last settled.
     pub fn is_up(&self) -> bool {
         self.up

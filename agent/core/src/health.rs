@@ -119,8 +119,12 @@ impl Checker {
         core::mem::replace(&mut self.verdict, verdict) != verdict
     }
 
-    /// Goes on with another pace. What is known stays; the next look is not put off by it.
+    /// Goes on with another pace. What is known stays, and who counts as up or down goes on to, whatever
+    /// `alpha` says now; the next look is not put off by it.
     pub fn change(&mut self, pace: Pace, now: Instant) {
+        if pace.alpha != self.pace.alpha && self.verdict == Verdict::Unknown {
+            self.verdict = if self.is_up() { Verdict::Good } else { Verdict::Bad };
+        }
         self.due = self.due.min(now + pace.delay_loop);
         self.failures = self.failures.min(pace.retry);
         self.pace = pace;

@@ -1,13 +1,12 @@
 //! What a tracked file says, told whenever it changes.
 
 use super::outcome::{Answer, Good, bad};
+use super::pulse::Orders;
 use super::{Outcome, Report, TrackedFile};
 use crate::watch::{Listener, numbers};
-use hacluster_conf::model::lvs::Check;
 use hacluster_core::health::Verdict;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What a number means.
 #[derive(Clone, Copy, Debug)]
@@ -29,23 +28,23 @@ impl Say {
     }
 }
 
-/// Tells what `file` says, now and whenever it changes.
+/// Tells what `file` says, now and whenever it changes, as that of the check that `orders` name then.
 pub(super) async fn follow(
     file: Option<TrackedFile>,
     say: Say,
-    check: Arc<Check>,
+    orders: watch::Receiver<Orders>,
     reports: mpsc::Sender<Report>,
 ) {
     let Some(TrackedFile { path, init }) = file else {
         tracing::error!("a FILE_CHECK names a track_file that does not exist");
         return;
     };
-    numbers(path, init, Teller { say, check, reports }).await;
+    numbers(path, init, Teller { say, orders, reports }).await;
 }
 
 struct Teller {
     say: Say,
-    check: Arc<Check>,
+    orders: watch::Receiver<Orders>,
     reports: mpsc::Sender<Report>,
 }
 
@@ -53,8 +52,10 @@ impl Listener for Teller {
     async fn hear(&self, number: i64, why: String) -> bool {
         let outcome = Outcome::of(self.say.of(number, why), Duration::ZERO);
         let verdict = if outcome.good { Verdict::Good } else { Verdict::Bad };
-        let (check, at) = (self.check.clone(), SystemTime::now());
-        self.reports.send(Report { check, verdict, retries_left: None, outcome, at }).await.is_ok()
+        let Ok(place) = self.reports.reserve().await else { return false };
+        let (check, at) = (self.orders.borrow().check.clone(), SystemTime::now());
+        place.send(Report { check, verdict, retries_left: None, outcome, at });
+        true
     }
 }
 

@@ -77,7 +77,7 @@ impl Http {
     pub(super) fn new(check: &HttpCheck, route: &CheckRoute, shared: &Shared) -> Result<Self, Bad> {
         let tls = match check.tls {
             true => {
-                let greetings = shared.greetings.as_ref().map_err(|why| ours("block SSL", why))?;
+                let greetings = shared.greetings.as_ref().as_ref().map_err(|why| ours("block SSL", why))?;
                 Some(greetings.of(check, route.to.ip()).map_err(|why| ours("sni_name", why))?)
             }
             false => None,
@@ -195,7 +195,7 @@ impl Ask {
             }
             HttpVersion::V2 => {} // the authority says it
         }
-        let search = url.pattern.as_ref().map(|pattern| shared.patterns.search(pattern)).transpose()?;
+        let search = url.pattern.as_ref().map(|pattern| shared.pool.patterns.search(pattern)).transpose()?;
         let expectation = Expectation { digest: url.digest, search };
         Ok(Self { path: url.path.clone(), uri, headers, statuses: url.statuses.clone(), expectation })
     }
@@ -227,7 +227,7 @@ impl Ask {
         let status = answer.status();
         let location = answer.headers().get(LOCATION).map(|to| line(&String::from_utf8_lossy(to.as_bytes())));
         let mut incoming = answer.into_body();
-        let mut body = Body::new(&self.expectation, &shared.large);
+        let mut body = Body::new(&self.expectation, &shared.pool.large);
         if !self.wants(status) {
             let first = driven.until(incoming.frame());
             if let Ok(Some(Ok(frame))) = timeout(LAST_WORDS, first).await

@@ -41,6 +41,7 @@ use hacluster_conf::model::{Config, Scripts};
 use http::Http;
 use outcome::{Answer, Bad, span};
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -92,7 +93,14 @@ pub struct TrackedFile {
 /// What all probes share.
 struct Shared {
     settings: Settings,
-    greetings: Result<Greetings, String>,
+    greetings: Arc<Result<Greetings, String>>,
+    /// What the files of `greetings` held.
+    held: u64,
+    pool: Arc<Pool>,
+}
+
+/// What goes on over changes of settings.
+struct Pool {
     patterns: Patterns,
     /// Bodies of which much is kept.
     large: Semaphore,
@@ -101,6 +109,8 @@ struct Shared {
     /// Our own program, which runs others.
     program: PathBuf,
     runner: OnceLock<Option<Runner>>,
+    /// For digests of what files hold, which are not to be had again from outside.
+    hasher: RandomState,
 }
 
 /// Makes probes. Cheap to clone. Needs a tokio runtime around it.
@@ -111,25 +121,43 @@ impl Prober {
     /// `program` is an agent's own executable, started as script runner once a check needs it. Reads the
     /// certificates; where that fails, checks that need them say so.
     pub fn new(settings: Settings, program: &Path) -> Self {
-        let greetings = Greetings::load(settings.certificate.as_ref(), settings.authorities.as_deref());
-        Self(Arc::new(Shared {
-            settings,
-            greetings,
+        let pool = Arc::new(Pool {
             patterns: Patterns::default(),
             large: Semaphore::new(LARGE_MAX),
             sockets: Semaphore::new(route::sockets_max()),
             program: program.to_owned(),
             runner: OnceLock::new(),
-        }))
+            hasher: RandomState::new(),
+        });
+        let (held, greetings) = (pool.held(&settings), greetings(&settings));
+        Self(Arc::new(Shared { settings, greetings, held, pool }))
     }
 
-    /// Makes probes by other settings; the runner of programs stays.
-    fn changed(&self, settings: Settings, program: &Path) -> Self {
-        let fresh = Self::new(settings, program);
-        if let Some(runner) = self.0.runner.get() {
-            let _ = fresh.0.runner.set(runner.clone());
+    /// Makes probes by these settings, and by what the files they name hold now.
+    fn changed(&self, settings: Settings) -> Self {
+        let held = self.0.pool.held(&settings);
+        if held == self.0.held && settings == self.0.settings {
+            return self.clone();
         }
-        fresh
+        let greetings = if held == self.0.held { self.0.greetings.clone() } else { greetings(&settings) };
+        Self(Arc::new(Shared { settings, greetings, held, pool: self.0.pool.clone() }))
+    }
+
+    /// Whether a probe of `kind` that `other` made is as good as one of ours.
+    fn makes_like(&self, other: &Self, kind: &CheckKind) -> bool {
+        let (ours, theirs) = (&self.0, &other.0);
+        match kind {
+            CheckKind::Http(http) => !http.tls || ours.held == theirs.held,
+            CheckKind::Misc { .. } => ours.settings.scripts == theirs.settings.scripts,
+            CheckKind::File { tracker, .. } => {
+                ours.settings.files.get(tracker) == theirs.settings.files.get(tracker)
+            }
+            CheckKind::Tcp
+            | CheckKind::Smtp { .. }
+            | CheckKind::Dns { .. }
+            | CheckKind::Udp(_)
+            | CheckKind::Ping => true,
+        }
     }
 
     /// The tracked file of that name.
@@ -151,7 +179,8 @@ impl Prober {
                 Err(why) => Way::None(why),
             },
             CheckKind::Misc { command, dynamic } => {
-                let program = Program::new(command.clone(), shared.settings.scripts.clone(), shared.runner());
+                let runner = shared.pool.runner();
+                let program = Program::new(command.clone(), shared.settings.scripts.clone(), runner);
                 Way::Misc(Box::new(program), *dynamic)
             }
             CheckKind::File { .. } => Way::None(Bad::Ours("a file is watched, not tried".to_owned())),
@@ -165,7 +194,18 @@ impl Prober {
     }
 }
 
-impl Shared {
+fn greetings(settings: &Settings) -> Arc<Result<Greetings, String>> {
+    Arc::new(Greetings::load(settings.certificate.as_ref(), settings.authorities.as_deref()))
+}
+
+impl Pool {
+    /// Which files are read for greetings, and what they hold: equal for equal ones.
+    fn held(&self, settings: &Settings) -> u64 {
+        let own = settings.certificate.as_ref();
+        let files = [own.map(|(chain, _)| chain), own.map(|(_, key)| key), settings.authorities.as_ref()];
+        self.hasher.hash_one(files.map(|file| file.map(|path| (path, tls::read(path)))))
+    }
+
     fn runner(&self) -> Option<Runner> {
         let start = || {
             let started = Runner::start(&self.program);
@@ -206,7 +246,7 @@ impl Probe {
             Way::Misc(program, dynamic) => return misc::ask(program, *dynamic, limit).await,
             Way::Simple(_) | Way::Http(_) => {}
         }
-        let Ok(Ok(_socket)) = timeout(limit, shared.sockets.acquire()).await else {
+        let Ok(Ok(_socket)) = timeout(limit, shared.pool.sockets.acquire()).await else {
             let why = "other checks left no socket for it; raise LimitNOFILE";
             return Err(Bad::Ours(format!("{why} ({} waited)", span(limit))));
         };

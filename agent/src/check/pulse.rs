@@ -3,12 +3,12 @@
 //! Contract: what comes in bursts is spread. The first tries lie evenly within `warmup`, and every check
 //! keeps its rhythm after that, however long a try takes.
 
-use super::{Counted, Outcome, Prober, Settings, Tally, duration, file};
+use super::{Counted, Outcome, Probe, Prober, Settings, Tally, duration, file};
 use hacluster_conf::model::lvs::{Check, CheckKind};
 use hacluster_core::health::{Checker, Pace, Verdict};
 use hacluster_core::time::Instant as Moment;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +23,8 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 pub struct Wanted {
     /// Which.
     pub check: Arc<Check>,
+    /// The one that it was before its times were changed, whose failures and rhythm it goes on with.
+    pub before: Option<Arc<Check>>,
     /// What is known of it; counts for one that begins.
     pub known: Verdict,
     /// Nobody needs it at the moment.
@@ -48,7 +50,6 @@ pub struct Report {
 /// The checks that run; dropping this ends them. Needs a tokio runtime around it.
 pub struct Checks {
     prober: Prober,
-    program: PathBuf,
     reports: mpsc::Sender<Report>,
     running: HashMap<Arc<Check>, Running>,
     /// Checks started so far.
@@ -57,8 +58,17 @@ pub struct Checks {
 }
 
 struct Running {
-    resting: watch::Sender<bool>,
+    orders: watch::Sender<Orders>,
     task: AbortHandle,
+}
+
+/// What a check that runs is told.
+#[derive(Clone)]
+pub(super) struct Orders {
+    /// Which it is, with its times as they are now.
+    pub(super) check: Arc<Check>,
+    prober: Prober,
+    resting: bool,
 }
 
 impl Drop for Running {
@@ -72,7 +82,6 @@ impl Checks {
     pub fn new(settings: Settings, program: &Path, reports: mpsc::Sender<Report>) -> Self {
         Self {
             prober: Prober::new(settings, program),
-            program: program.to_owned(),
             reports,
             running: HashMap::new(),
             started: 0,
@@ -87,29 +96,35 @@ impl Checks {
     }
 
     /// Other settings, and whatever the files they name hold now. Counts for checks that [`Self::set`]
-    /// names afterwards: those that depend on settings begin anew, with what is known of them.
+    /// names afterwards: those that depend on what is different try so from then on, with what is known of
+    /// them; a try that runs ends as it began. Another file is followed anew.
     pub fn change(&mut self, settings: Settings) {
-        self.prober = self.prober.changed(settings, &self.program);
-        self.running.retain(|check, _| match &check.kind {
-            CheckKind::Http(http) => !http.tls,
-            CheckKind::Misc { .. } | CheckKind::File { .. } => false,
-            CheckKind::Tcp
-            | CheckKind::Smtp { .. }
-            | CheckKind::Dns { .. }
-            | CheckKind::Udp(_)
-            | CheckKind::Ping => true,
+        let (fresh, prober) = (self.prober.changed(settings), &self.prober);
+        self.running.retain(|check, _| match check.kind {
+            CheckKind::File { .. } => fresh.makes_like(prober, &check.kind),
+            _ => true,
         });
+        self.prober = fresh;
     }
 
     /// From now on exactly these; what goes on keeps its state and its rhythm.
     pub fn set(&mut self, wanted: Vec<Wanted>) {
         let mut former = std::mem::take(&mut self.running);
-        for Wanted { check, known, resting } in wanted {
-            let running = match former.remove(&check) {
+        let kept: Vec<_> = wanted.iter().map(|wanted| former.remove(&wanted.check)).collect();
+        for (Wanted { check, before, known, resting }, kept) in wanted.into_iter().zip(kept) {
+            if self.running.contains_key(&check) {
+                continue;
+            }
+            let orders = Orders { check: check.clone(), prober: self.prober.clone(), resting };
+            let running = match kept.or_else(|| former.remove(&before?)) {
                 Some(running) => running,
-                None => self.start(&check, known, resting),
+                None => self.start(orders.clone(), known),
             };
-            running.resting.send_if_modified(|now| std::mem::replace(now, resting) != resting);
+            running.orders.send_if_modified(|now| {
+                let differs = !orders.is(now);
+                *now = orders;
+                differs
+            });
             self.running.insert(check, running);
         }
     }
@@ -119,23 +134,28 @@ impl Checks {
         self.counted.tally()
     }
 
-    fn start(&mut self, check: &Arc<Check>, known: Verdict, resting: bool) -> Running {
+    fn start(&mut self, orders: Orders, known: Verdict) -> Running {
+        let check = orders.check.clone();
         let first = Instant::now() + duration(check.pace.warmup).mul_f64(spread(self.started));
         self.started = self.started.wrapping_add(1);
-        let (resting, rests) = watch::channel(resting);
-        let (check, reports) = (check.clone(), self.reports.clone());
+        let reports = self.reports.clone();
+        let (sender, orders) = watch::channel(orders);
         let task = match &check.kind {
             CheckKind::File { tracker, weight, reverse } => {
                 let file = self.prober.file(tracker);
                 let say = file::Say { weight: *weight, reverse: *reverse };
-                tokio::spawn(file::follow(file, say, check, reports))
+                tokio::spawn(file::follow(file, say, orders, reports))
             }
-            _ => {
-                let beat = Beat { check, known, first, rests, reports, counted: self.counted.clone() };
-                tokio::spawn(beat.run(self.prober.clone()))
-            }
+            _ => tokio::spawn(Beat::new(orders, known, first, reports, self.counted.clone()).run()),
         };
-        Running { resting, task: task.abort_handle() }
+        Running { orders: sender, task: task.abort_handle() }
+    }
+}
+
+impl Orders {
+    fn is(&self, other: &Self) -> bool {
+        let same = Arc::ptr_eq(&self.check, &other.check) || self.check == other.check;
+        same && self.resting == other.resting && self.prober.makes_like(&other.prober, &self.check.kind)
     }
 }
 
@@ -147,66 +167,112 @@ fn spread(number: u32) -> f64 {
 
 /// One check that runs.
 struct Beat {
-    check: Arc<Check>,
-    known: Verdict,
-    first: Instant,
-    rests: watch::Receiver<bool>,
+    orders: watch::Receiver<Orders>,
+    now: Orders,
+    checker: Checker,
+    probe: Probe,
+    origin: Instant,
+    due: Instant,
+    told: Option<(Outcome, Instant)>,
     reports: mpsc::Sender<Report>,
     counted: Arc<Counted>,
 }
 
 impl Beat {
-    async fn run(mut self, prober: Prober) {
+    fn new(
+        mut orders: watch::Receiver<Orders>,
+        known: Verdict,
+        first: Instant,
+        reports: mpsc::Sender<Report>,
+        counted: Arc<Counted>,
+    ) -> Self {
+        let now = orders.borrow_and_update().clone();
+        let checker = Checker::resumed(pace(&now.check), known, Moment::ZERO);
+        let probe = now.prober.prepare(&now.check);
         let origin = Instant::now();
-        let moment = |at: Instant| Moment::from_micros(micros(at.saturating_duration_since(origin)));
-        let mut checker = Checker::resumed(pace(&self.check), self.known, moment(self.first));
-        let mut probe = prober.prepare(&self.check);
-        let mut told: Option<(Outcome, Instant)> = None;
-        let mut due = self.first;
+        Self { orders, now, checker, probe, origin, due: first, told: None, reports, counted }
+    }
+
+    fn moment(&self, at: Instant) -> Moment {
+        Moment::from_micros(micros(at.saturating_duration_since(self.origin)))
+    }
+
+    async fn run(mut self) {
         loop {
-            if *self.rests.borrow_and_update() {
-                if self.rests.changed().await.is_err() {
+            self.obey();
+            if self.now.resting {
+                self.checker.rest();
+                if self.orders.changed().await.is_err() {
                     return;
                 }
-                due = due.max(Instant::now());
+                self.due = self.due.max(Instant::now());
                 continue;
             }
+            self.checker.wake(self.moment(self.due));
             tokio::select! {
                 biased;
-                changed = self.rests.changed() => match changed {
+                changed = self.orders.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
                 },
-                () = sleep_until(due) => {}
+                () = sleep_until(self.due) => {}
             }
             let began = Instant::now();
-            self.counted.begins(began.saturating_duration_since(due));
+            self.counted.begins(began.saturating_duration_since(self.due));
             // What a try needs is held while it runs; thousands of checks sleep.
-            let outcome = Box::pin(probe.once()).await;
-            self.counted.ends(&self.check.kind, &outcome);
-            let now = Instant::now();
-            let before = checker.verdict();
-            let retries_left = match outcome.ours {
-                true => None,
-                false => checker.take(outcome.good, moment(due), moment(now)).retries_left,
-            };
-            due = match (outcome.ours, checker.due()) {
-                (false, Some(next)) => origin + Duration::from_micros(next.as_micros()),
-                _ => now + duration(self.check.pace.delay_loop),
-            };
-            let changed = checker.verdict() != before;
-            if changed || told.as_ref().is_none_or(|(last, at)| worth(&outcome, last, now - *at)) {
-                if outcome.ours && told.as_ref().is_none_or(|(last, _)| last.why != outcome.why) {
-                    tracing::warn!("check of {}: {}", self.check.route.to, outcome.why);
-                }
-                told = Some((outcome.clone(), now));
-                let (check, at, verdict) = (self.check.clone(), SystemTime::now(), checker.verdict());
-                let report = Report { check, verdict, retries_left, outcome, at };
-                if self.reports.send(report).await.is_err() {
-                    return;
-                }
+            let outcome = Box::pin(self.probe.once()).await;
+            self.counted.ends(&self.now.check.kind, &outcome);
+            if self.take(outcome).await.is_none() {
+                return;
             }
         }
+    }
+
+    /// Does as told from now on; what is known stays.
+    fn obey(&mut self) {
+        let fresh = self.orders.borrow_and_update().clone();
+        let before = std::mem::replace(&mut self.now, fresh);
+        let check = &self.now.check;
+        if *check != before.check {
+            let now = Instant::now();
+            self.checker.change(pace(check), self.moment(now));
+            self.due = self.due.min(now + duration(check.pace.delay_loop));
+            self.probe.limit = duration(check.pace.timeout);
+            self.told = None;
+        }
+        if !self.now.prober.makes_like(&before.prober, &check.kind) {
+            self.probe = self.now.prober.prepare(check);
+        }
+    }
+
+    /// What came of the try that was due, and whether somebody hears of it; `None` when nobody listens.
+    async fn take(&mut self, outcome: Outcome) -> Option<()> {
+        let now = Instant::now();
+        let before = self.checker.verdict();
+        let (due, ended) = (self.moment(self.due), self.moment(now));
+        let retries_left = match outcome.ours {
+            true => None,
+            false => self.checker.take(outcome.good, due, ended).retries_left,
+        };
+        self.due = match (outcome.ours, self.checker.due()) {
+            (false, Some(next)) => self.origin + Duration::from_micros(next.as_micros()),
+            _ => now + duration(self.now.check.pace.delay_loop),
+        };
+        let verdict = self.checker.verdict();
+        let told = self.told.as_ref();
+        if verdict == before && told.is_some_and(|(last, at)| !worth(&outcome, last, now - *at)) {
+            return Some(());
+        }
+        if outcome.ours && told.is_none_or(|(last, _)| last.why != outcome.why) {
+            tracing::warn!("check of {}: {}", self.now.check.route.to, outcome.why);
+        }
+        self.told = Some((outcome.clone(), now));
+        let at = SystemTime::now();
+        // By the name it has when there is room, not by one that nobody knows any more.
+        let place = self.reports.reserve().await.ok()?;
+        let check = self.orders.borrow().check.clone();
+        place.send(Report { check, verdict, retries_left, outcome, at });
+        Some(())
     }
 }
 

@@ -1,20 +1,21 @@
 //! Another configuration: what stays keeps its state, and nothing else is touched.
 
-use super::desk::{Desk, Watched, is_up};
+use super::desk::{Desk, is_up};
+use super::evidence::{Before, User};
 use super::looks::Looks;
 use super::notice::Notice;
 use super::orders::Place;
 use super::service::Live;
-use super::table::{self, Table};
+use super::table::Table;
 use super::view::ServiceView;
 use arc_swap::ArcSwap;
 use hacluster_conf::model::Config;
-use hacluster_conf::model::lvs::{Check, CheckKind, VirtualServer};
-use hacluster_core::balance::{Adjust, Look};
+use hacluster_conf::model::lvs::{Check, VirtualServer};
+use hacluster_core::balance::Look;
 use hacluster_core::health::Verdict;
 use hacluster_core::time::Duration;
 use hacluster_net::netlink::ipvs::Timeouts;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 impl<L: Looks> Desk<L> {
@@ -58,8 +59,8 @@ impl<L: Looks> Desk<L> {
         drop(index);
         let view = |live| Arc::new(ArcSwap::from_pointee(self.view_of(live)));
         self.views = self.services.iter().map(view).collect();
-        self.table =
-            self.services.iter().flat_map(Live::rows).map(|(key, row)| (key, Arc::new(row))).collect();
+        let wanted: HashSet<_> = self.services.iter().flat_map(Live::keys).collect();
+        self.table.retain(|key, _| wanted.contains(key));
         self.touched = (0..self.services.len()).map(|number| (number, None)).collect();
         self.flush_on_stop = lvs.flush_on_stop;
         self.fewer_mails = lvs.fewer_mails;
@@ -68,7 +69,6 @@ impl<L: Looks> Desk<L> {
         self.listen(lvs.services.iter().any(|of| of.ha_suspend));
         self.look_at_routers();
         self.set_looks();
-        self.hands.put(self.table.clone());
         let seconds = |of: Option<Duration>| of.map_or(0, |of| (of.as_micros() / 1_000_000) as u32);
         let of = lvs.timeouts;
         let timeouts =
@@ -77,32 +77,25 @@ impl<L: Looks> Desk<L> {
             self.hands.put_timeouts(timeouts);
         }
         self.timeouts = timeouts;
-        self.settle();
+        self.settle_and_put(true);
         arrivals.into_iter().for_each(|notice| self.say(notice));
         self.parts.view.store(Arc::new(self.views.clone()));
         self.tell_readings();
     }
 
-    /// Each distinct check once, with who uses it; those known before keep what is known.
+    /// Each distinct check once, with who uses it; what was known before stays known.
     fn intern(&mut self, services: &[Arc<VirtualServer>], inherited: &Table) {
-        let mut former = std::mem::take(&mut self.checks);
+        let mut users: HashMap<&Check, Vec<User>> = HashMap::new();
         for (service, of) in services.iter().enumerate() {
             for (server, real) in of.servers.iter().enumerate() {
                 for (position, check) in real.checks.iter().enumerate() {
-                    let user = (service, server, position);
-                    if let Some(watched) = self.checks.get_mut(check) {
-                        watched.users.push(user);
-                        continue;
-                    }
-                    let (key, mut watched) = match former.remove_entry(check) {
-                        Some(known) => known,
-                        None => (Arc::new(check.clone()), first(check, of, server, inherited)),
-                    };
-                    watched.users = vec![user];
-                    self.checks.insert(key, watched);
+                    users.entry(check).or_default().push((service, server, position));
                 }
             }
         }
+        let before = Before::new(&self.services, &self.checks, &self.orders, inherited);
+        let watched = users.into_iter().map(|(check, users)| before.watched(check, users, services));
+        self.checks = watched.collect();
     }
 
     /// One that begins or goes on.
@@ -118,7 +111,9 @@ impl<L: Looks> Desk<L> {
             let frozen = |check: &Check| {
                 let former = former.filter(|_| suspended)?;
                 let at = former.config.servers.iter().position(|known| known.to == server.to)?;
-                let position = former.config.servers[at].checks.iter().position(|known| known == check)?;
+                let known = &former.config.servers[at].checks;
+                let same = known.iter().position(|known| known == check);
+                let position = same.or_else(|| known.iter().position(|known| known.is_like(check)))?;
                 former.state.servers().get(at)?.counted().get(position).copied()
             };
             let look = |check: &Check| frozen(check).unwrap_or_else(|| latest(check));
@@ -138,29 +133,6 @@ impl<L: Looks> Desk<L> {
             self.say(Notice::plain(true, error));
         }
     }
-}
-
-/// What holds before the first look: what a predecessor's table says, where there is one. A server that it
-/// had taken out is out until a check is good; one that it had in keeps its connections, alpha or not.
-fn first(check: &Check, of: &VirtualServer, server: usize, inherited: &Table) -> Watched {
-    let real = &of.servers[server];
-    let mut verdict = Verdict::Unknown;
-    let mut adjust = None;
-    for frontend in &of.frontends {
-        let Some(row) = inherited.get(&table::service_key(frontend)) else { continue };
-        let found = row.servers.get(&table::server_key(frontend, real.to));
-        let is_out = match found {
-            None => true,
-            Some(found) => found.weight == 0 && real.inhibit_on_failure && real.weight > 0,
-        };
-        verdict = if is_out { Verdict::Bad } else { Verdict::Good };
-        let is_dynamic = matches!(check.kind, CheckKind::Misc { dynamic: true, .. });
-        if let Some(found) = found.filter(|found| is_dynamic && found.weight != u32::from(real.weight)) {
-            adjust = Some(Adjust::Set(u16::try_from(found.weight).unwrap_or(u16::MAX)));
-        }
-    }
-    let look = Look { up: is_up(check, verdict), adjust };
-    Watched { users: Vec::new(), verdict, look, seen: None }
 }
 
 /// Whether `typed` means this virtual server: its name, a group's, or what it balances.

@@ -12,6 +12,7 @@
 //! kernel hears of it before anybody is told.
 
 use super::daemons;
+use super::evidence::User;
 use super::hands;
 use super::here::moved;
 use super::looks::Looks;
@@ -64,12 +65,14 @@ pub(super) enum Message {
 }
 
 /// A check that somebody uses.
+#[derive(Clone)]
 pub(super) struct Watched {
-    /// Which servers of which services, and the position among their checks.
-    pub(super) users: Vec<(usize, usize, usize)>,
+    pub(super) users: Vec<User>,
     pub(super) verdict: Verdict,
     pub(super) look: Look,
     pub(super) seen: Option<Arc<Seen>>,
+    /// What it was before its times were changed, until those who look know.
+    pub(super) before: Option<Arc<Check>>,
 }
 
 pub(super) struct Desk<L> {
@@ -122,7 +125,14 @@ pub(super) async fn run<L: Looks>(
         let expiry = desk.next_expiry();
         tokio::select! {
             message = messages.recv() => match message {
-                Some(Message::Configure(config)) => desk.configure(&config, inherited.take()),
+                Some(Message::Configure(config)) => {
+                    // What was said of checks as they were.
+                    while !reports.is_empty() {
+                        desk.hear_all(&mut reports);
+                    }
+                    desk.settle();
+                    desk.configure(&config, inherited.take());
+                }
                 Some(Message::Ask(ask)) => desk.ask(*ask),
                 Some(Message::Stop(done)) => {
                     desk.farewell();
@@ -133,10 +143,7 @@ pub(super) async fn run<L: Looks>(
             },
             Some(report) = reports.recv() => {
                 desk.hear(report);
-                for _ in 0..REPORTS {
-                    let Ok(report) = reports.try_recv() else { break };
-                    desk.hear(report);
-                }
+                desk.hear_all(&mut reports);
             }
             () = async { sleep_until(deaf_until).await; poked.notified().await } => {
                 deaf_until = Instant::now() + TOGETHER;
@@ -188,6 +195,14 @@ impl<L: Looks> Desk<L> {
     pub(super) fn touch(&mut self, service: usize, led: Option<Led>) {
         let known = self.touched.entry(service).or_default();
         *known = known.or(led);
+    }
+
+    /// Whatever checks said, up to a limit.
+    fn hear_all(&mut self, reports: &mut mpsc::Receiver<Report>) {
+        for _ in 0..REPORTS {
+            let Ok(report) = reports.try_recv() else { break };
+            self.hear(report);
+        }
     }
 
     /// A check said something worth hearing.
@@ -295,11 +310,12 @@ impl<L: Looks> Desk<L> {
 
     /// Tells who looks what is to be looked at.
     pub(super) fn set_looks(&mut self) {
-        let wanted = self.checks.iter().map(|(check, watched)| {
-            let rests = |(service, ..): &(usize, usize, usize)| {
-                self.services.get(*service).is_none_or(|live| live.state.is_suspended())
-            };
-            Wanted { check: check.clone(), known: watched.verdict, resting: watched.users.iter().all(rests) }
+        let services = &self.services;
+        let wanted = self.checks.iter_mut().map(|(check, watched)| {
+            let rests =
+                |(service, ..): &User| services.get(*service).is_none_or(|live| live.state.is_suspended());
+            let resting = watched.users.iter().all(rests);
+            Wanted { check: check.clone(), before: watched.before.take(), known: watched.verdict, resting }
         });
         let wanted: Vec<Wanted> = wanted.collect();
         self.looks.set(wanted);
@@ -307,8 +323,13 @@ impl<L: Looks> Desk<L> {
 
     /// Decides whatever something was said of; tells the kernel, then everybody else.
     pub(super) fn settle(&mut self) {
+        self.settle_and_put(false);
+    }
+
+    /// The same; the kernel is told in any case where its table `changed` already.
+    pub(super) fn settle_and_put(&mut self, mut changed: bool) {
         let (mut notices, mut tasks, mut idle) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut changed, mut voted) = (false, false);
+        let mut voted = false;
         let mut turned = std::mem::take(&mut self.turned);
         for (number, led) in std::mem::take(&mut self.touched) {
             let Some(live) = self.services.get_mut(number) else { continue };

@@ -14,6 +14,7 @@
 mod configure;
 mod daemons;
 mod desk;
+mod evidence;
 pub mod hands;
 mod here;
 mod looks;

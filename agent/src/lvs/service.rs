@@ -62,10 +62,14 @@ impl Live {
         for ((server, looks), order) in config.servers.iter().zip(looks).zip(orders) {
             let rules = ServerRules { weight: server.weight, inhibit: server.inhibit_on_failure };
             let state = Server::new(rules, looks, order.as_ref().map(|order| order.weight));
-            let up = state.is_up();
-            let former = before.and_then(|before| before.past(server.to)).filter(|(was, _)| *was == up);
-            let (since, why) =
-                former.map_or_else(|| (now, first(up)), |(_, past)| (past.since, past.why.clone()));
+            // What is different from before is told when it is settled.
+            let (state, since, why) = match before.and_then(|before| before.past(server.to)) {
+                Some((was, past)) => (state.settled(was.is_up(), was.weight()), past.since, past.why.clone()),
+                None => {
+                    let why = first(state.is_up());
+                    (state, now, why)
+                }
+            };
             servers.push(Past { since, why, order });
             states.push(state);
         }
@@ -77,9 +81,9 @@ impl Live {
         Self { config, state, servers, since, why, addresses }
     }
 
-    fn past(&self, server: std::net::SocketAddr) -> Option<(bool, &Past)> {
+    fn past(&self, server: std::net::SocketAddr) -> Option<(&Server, &Past)> {
         let number = self.config.servers.iter().position(|known| known.to == server)?;
-        Some((self.state.servers().get(number)?.is_up(), self.servers.get(number)?))
+        Some((self.state.servers().get(number)?, self.servers.get(number)?))
     }
 
     /// Writes down what an operator ordered of a server.
@@ -219,6 +223,11 @@ impl Live {
         }
         notices.iter_mut().for_each(|notice| notice.warning = false);
         notices
+    }
+
+    /// What the kernel knows it by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = ServiceKey> + '_ {
+        self.config.frontends.iter().map(table::service_key)
     }
 
     /// Its rows of the kernel's table.

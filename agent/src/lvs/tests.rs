@@ -1,5 +1,7 @@
 //! Samples, and the desk with checks and a kernel that tests play.
 
+mod reload;
+
 use super::desk::{Desk, Message, run};
 use super::hands::tests::{Fake, fake};
 use super::looks::Looks;
@@ -167,13 +169,23 @@ impl Stage {
     }
 
     fn report(&self, server: &str, good: bool, why: &str) {
-        let check = Arc::new(tcp_check(server.parse().unwrap()));
-        // Nobody reports of a check before it was asked for.
+        self.report_of(tcp_check(server.parse().unwrap()), good, why);
+    }
+
+    /// Waits until somebody asks for `check`.
+    #[track_caller]
+    fn wants(&self, check: &Check) {
         let until = Instant::now() + Duration::from_secs(20);
-        while !self.looks.0.lock().unwrap().iter().any(|wanted| wanted.check == check) {
-            assert!(Instant::now() < until, "nobody asks for {server}");
+        while !self.looks.0.lock().unwrap().iter().any(|wanted| *wanted.check == *check) {
+            assert!(Instant::now() < until, "nobody asks for {check:?}");
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    fn report_of(&self, check: Check, good: bool, why: &str) {
+        // Nobody reports of a check before it was asked for.
+        self.wants(&check);
+        let check = Arc::new(check);
         let outcome = Outcome { good, ours: false, weight: None, why: why.into(), took: Duration::ZERO };
         let verdict = if good { Verdict::Good } else { Verdict::Bad };
         let report = Report { check, verdict, retries_left: None, outcome, at: SystemTime::now() };

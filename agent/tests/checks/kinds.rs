@@ -154,7 +154,7 @@ fn a_host_answers_echo_requests() {
     }
 }
 
-fn script(text: &str, dynamic: bool, limit: Span) -> Check {
+pub(crate) fn script(text: &str, dynamic: bool, limit: Span) -> Check {
     let argv = ["/bin/sh", "-c", text].map(str::to_owned).to_vec();
     check(
         CheckKind::Misc { command: Command { argv, user: None }, dynamic },

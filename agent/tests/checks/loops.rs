@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-fn on_a_runtime(work: impl AsyncFnOnce(Checks, mpsc::Receiver<Report>)) {
+pub(crate) fn on_a_runtime(work: impl AsyncFnOnce(Checks, mpsc::Receiver<Report>)) {
     on_a_runtime_with(Settings::default(), work);
 }
 
-fn on_a_runtime_with(settings: Settings, work: impl AsyncFnOnce(Checks, mpsc::Receiver<Report>)) {
+pub(crate) fn on_a_runtime_with(settings: Settings, work: impl AsyncFnOnce(Checks, mpsc::Receiver<Report>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (reports, heard) = mpsc::channel(1_024);
@@ -26,12 +26,12 @@ fn on_a_runtime_with(settings: Settings, work: impl AsyncFnOnce(Checks, mpsc::Re
     runtime.shutdown_background();
 }
 
-fn wanted(check: &Arc<Check>, resting: bool) -> Wanted {
-    Wanted { check: check.clone(), known: Verdict::Unknown, resting }
+pub(crate) fn wanted(check: &Arc<Check>, resting: bool) -> Wanted {
+    Wanted { check: check.clone(), before: None, known: Verdict::Unknown, resting }
 }
 
 /// Waits for a report that `is` it.
-async fn hear(reports: &mut mpsc::Receiver<Report>, is: impl Fn(&Report) -> bool) -> Report {
+pub(crate) async fn hear(reports: &mut mpsc::Receiver<Report>, is: impl Fn(&Report) -> bool) -> Report {
     let found = async {
         loop {
             let report = reports.recv().await.unwrap();
@@ -43,7 +43,7 @@ async fn hear(reports: &mut mpsc::Receiver<Report>, is: impl Fn(&Report) -> bool
     timeout(LIMIT, found).await.unwrap()
 }
 
-async fn verdict(reports: &mut mpsc::Receiver<Report>, wanted: Verdict) -> Report {
+pub(crate) async fn verdict(reports: &mut mpsc::Receiver<Report>, wanted: Verdict) -> Report {
     hear(reports, |report| report.verdict == wanted).await
 }
 
@@ -98,7 +98,7 @@ fn what_this_node_cannot_try_changes_no_verdict() {
         let mut ask = check(CheckKind::Tcp, nobody(), PATIENT);
         ask.route.interface = Some("nosuch0".into());
         let known = Verdict::Good;
-        checks.set(vec![Wanted { check: Arc::new(ask), known, resting: false }]);
+        checks.set(vec![Wanted { check: Arc::new(ask), before: None, known, resting: false }]);
         for _ in 0..3 {
             let report = hear(&mut reports, |_| true).await;
             assert!(report.verdict == Verdict::Good && report.outcome.ours, "{report:?}");

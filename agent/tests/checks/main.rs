@@ -6,5 +6,6 @@ mod bad_servers;
 mod http;
 mod kinds;
 mod loops;
+mod reload;
 mod tls;
 mod world;

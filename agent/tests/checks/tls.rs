@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-struct World {
+pub(crate) struct World {
     authority: CertifiedIssuer<'static, KeyPair>,
     dir: tempfile::TempDir,
 }
@@ -25,21 +25,21 @@ fn issuer() -> CertifiedIssuer<'static, KeyPair> {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self { authority: issuer(), dir: tempfile::tempdir().unwrap() };
         std::fs::write(world.path("ca.pem"), world.authority.pem()).unwrap();
         world
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn strict(&self) -> Settings {
+    pub(crate) fn strict(&self) -> Settings {
         Settings { authorities: Some(self.path("ca.pem")), ..Settings::default() }
     }
 
-    fn config(&self, name: &str, expired: bool, asks: bool) -> ServerConfig {
+    pub(crate) fn config(&self, name: &str, expired: bool, asks: bool) -> ServerConfig {
         let provider = hacluster_proto::tls::provider();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         if expired {
@@ -64,7 +64,7 @@ impl World {
 }
 
 /// A server over TLS; the names it is greeted by come out of the other end.
-fn serve(config: ServerConfig) -> (SocketAddr, Receiver<Option<String>>) {
+pub(crate) fn serve(config: ServerConfig) -> (SocketAddr, Receiver<Option<String>>) {
     let (heard, names) = channel();
     let config = Arc::new(config);
     let address = server(move |stream| {
@@ -81,7 +81,7 @@ fn serve(config: ServerConfig) -> (SocketAddr, Receiver<Option<String>>) {
     (address, names)
 }
 
-fn over_tls(sni: Option<&str>) -> HttpCheck {
+pub(crate) fn over_tls(sni: Option<&str>) -> HttpCheck {
     HttpCheck { tls: true, sni: sni.map(str::to_owned), ..http(url()) }
 }
 

@@ -45,6 +45,23 @@ fn a_failed_server_leaves_and_returns() {
 }
 
 #[test]
+fn one_that_goes_on_with_other_rules_says_what_is_different_and_nothing_else() {
+    let went = Server::new(ServerRules { weight: 3, inhibit: false }, vec![DOWN], None).settled(true, 3);
+    let heavier = server(5).settled(true, 4);
+    let came = server(1).settled(false, 1);
+    let same = server(2).settled(true, 2);
+    let mut service = Service::new(rules(8, 0, None), vec![went, heavier, came, same], Some(false));
+    let expected = [
+        Change::Server { server: 0, up: false },
+        Change::Weight { server: 1, from: 4, to: 5 },
+        Change::Server { server: 2, up: true },
+        Change::Quorum { up: true },
+    ];
+    assert_eq!(service.settle(), expected);
+    assert!(service.settle().is_empty());
+}
+
+#[test]
 fn with_inhibit_a_failed_server_stays_with_weight_0() {
     let mut service = service(rules(1, 0, None), vec![inhibited(3), server(5)]);
     set(&mut service, 0, false);

@@ -117,6 +117,17 @@ fn a_changed_pace_keeps_what_is_known_and_puts_nothing_off() {
 }
 
 #[test]
+fn a_changed_alpha_moves_nobody() {
+    for before in [false, true] {
+        let mut checker = Checker::new(pace(0, before), at(0));
+        checker.change(pace(0, !before), at(0));
+        assert_eq!(checker.is_up(), !before);
+        checker.change(pace(0, before), at(0));
+        assert_eq!(checker.is_up(), !before);
+    }
+}
+
+#[test]
 fn at_rest_nothing_is_due_and_nothing_is_forgotten() {
     let mut checker = Checker::new(pace(2, false), at(0));
     checker.take(true, at(0), at(0));

@@ -15,6 +15,13 @@ pub struct Check {
     pub pace: CheckPace,
 }
 
+impl Check {
+    /// Whether `other` tries the same, at whatever times: what is known of one is known of the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.route == other.route
+    }
+}
+
 /// Where a check goes to, and how its packets leave; with `Check::kind` this is what is probed: equal
 /// ones need one probe.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
