@@ -12,7 +12,8 @@ use std::path::PathBuf;
         hacluster-agent --config /etc/keepalived/keepalived.conf --check\n  \
         hacluster-agent --config /etc/keepalived/keepalived.conf\n\n\
         Exit status of --check: 0 all is in force, 1 something written is not in force, 2 not runnable.\n\
-        Signals: TERM and INT resign and stop, HUP reloads what changed."
+        Signals: TERM and INT resign and stop, HUP reloads what changed, QUIT ends\n\
+        with status 75 and leaves what is in place to a successor that is started at once."
 )]
 pub struct Args {
     /// keepalived.conf, or agent.toml when the name ends in .toml

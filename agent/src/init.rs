@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 use std::process::{Command, ExitCode};
 
 /// What is passed on.
-const PASSED_ON: [Signal; 5] =
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGQUIT];
+const PASSED_ON: [Signal; 6] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGQUIT];
 
 /// Whether this process is the first one of its namespace.
 pub fn is_process_1() -> bool {

@@ -43,6 +43,7 @@ pub mod script;
 pub mod service_manager;
 mod startup;
 pub mod story;
+mod successor;
 pub mod supervisor;
 pub mod tally;
 pub mod telemetry;

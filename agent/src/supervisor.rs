@@ -20,6 +20,7 @@ use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, ending, refusal,
 use crate::rundir::{self, RunDir};
 use crate::service_manager::ServiceManager;
 use crate::startup;
+use crate::successor::{self, Ending};
 use crate::telemetry::Telemetry;
 use crate::teller::Teller;
 use crate::watch::{self, Watch};
@@ -144,7 +145,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     cluster.start(&api, notice_reader, &loaded.config);
 
     let service_manager = ServiceManager::new(commands.clone(), orders.clone());
-    let supervisor = Supervisor {
+    let mut supervisor = Supervisor {
         service_manager,
         args,
         in_force,
@@ -163,12 +164,17 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         lvs,
     };
     let outcome = supervisor.serve(&signals, &ended, protocol, &notify);
+    if matches!(outcome, Ok(Ending::ForSuccessor)) {
+        supervisor.service_manager.stopping();
+        successor::make_way(teller, &telemetry);
+    }
+    drop(supervisor);
     let _ = kernel.join();
     api.close();
     teller.stop();
     telemetry.stop();
     notify.stop();
-    outcome
+    outcome.map(drop)
 }
 
 /// Records what `config` may set, then orders what is static in it.
@@ -186,12 +192,12 @@ fn fix_from_start(
 
 impl Supervisor {
     fn serve(
-        mut self,
+        &mut self,
         signals: &Signals,
         ended: &Wake,
         protocol: JoinHandle<Ended>,
         notify: &Notify,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Ending> {
         let mut waiter = Waiter::new()?;
         waiter.add(signals, 0)?;
         waiter.add(ended, 1)?;
@@ -217,7 +223,8 @@ impl Supervisor {
                 match request {
                     Request::Reload => drop(self.reload(begun, false)),
                     Request::Dump => self.dump(),
-                    Request::Stop => {
+                    Request::MakeWay if successor::can_run(&self.args) => return Ok(Ending::ForSuccessor),
+                    Request::MakeWay | Request::Stop => {
                         notify.announce_stop();
                         return self.stop(protocol);
                     }
@@ -459,7 +466,7 @@ impl Supervisor {
         tracing::info!("{} virtual router(s) configured, {} refused", routers.len(), refused.len());
     }
 
-    fn stop(mut self, protocol: JoinHandle<Ended>) -> anyhow::Result<()> {
+    fn stop(&mut self, protocol: JoinHandle<Ended>) -> anyhow::Result<Ending> {
         self.service_manager.stopping();
         if !protocol.is_finished() {
             self.cluster.hand_over(|_| true, "the agent stops");
@@ -479,7 +486,7 @@ impl Supervisor {
         }
         self.run_dir.forget();
         tracing::info!("stopped");
-        Ok(())
+        Ok(Ending::InOrder)
     }
 }
 

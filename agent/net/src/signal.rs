@@ -14,8 +14,10 @@ pub enum Request {
     Stop,
     /// `SIGHUP`: read the configuration again.
     Reload,
-    /// `SIGUSR1`: write down the state.
+    /// `SIGUSR1`, and `SIGUSR2`, which asks keepalived for its counters: write down the state.
     Dump,
+    /// `SIGQUIT`: end and leave what is in place to a successor.
+    MakeWay,
 }
 
 /// Delivers the signals of [`Request`] to whoever polls this.
@@ -27,10 +29,9 @@ impl Signals {
     /// them here. Call it first thing in `main`. Children that are to run other programs inherit the
     /// mask and must clear it.
     pub fn open() -> Result<Self, NetError> {
+        use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
         let mut set = SigSet::empty();
-        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1]
-            .into_iter()
-            .for_each(|one| set.add(one));
+        [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT].into_iter().for_each(|one| set.add(one));
         set.thread_block()
             .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))
             .map(Self)
@@ -43,7 +44,8 @@ impl Signals {
         Ok(info.and_then(|info| match Signal::try_from(info.ssi_signo.cast_signed()) {
             Ok(Signal::SIGTERM | Signal::SIGINT) => Some(Request::Stop),
             Ok(Signal::SIGHUP) => Some(Request::Reload),
-            Ok(Signal::SIGUSR1) => Some(Request::Dump),
+            Ok(Signal::SIGUSR1 | Signal::SIGUSR2) => Some(Request::Dump),
+            Ok(Signal::SIGQUIT) => Some(Request::MakeWay),
             _ => None,
         }))
     }
@@ -69,6 +71,8 @@ mod tests {
             (Signal::SIGINT, Request::Stop),
             (Signal::SIGHUP, Request::Reload),
             (Signal::SIGUSR1, Request::Dump),
+            (Signal::SIGUSR2, Request::Dump),
+            (Signal::SIGQUIT, Request::MakeWay),
         ] {
             assert_eq!(signals.read().unwrap(), None);
             raise(signal).unwrap();

@@ -1,13 +1,13 @@
 //! Named pipes for changes of state: whose they are, and what may stand in their way.
 
-use crate::resolve::{Identity, Trap, identity, identity_for, trap};
+use crate::resolve::{Agent, Identity, Trap, identity, identity_for, trap};
 use hacluster_conf::model::{Fifo, ScriptUser, Scripts};
 use std::fs::FileType;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 
-/// What is wrong with `fifo` for an agent that runs as `agent`.
-pub(crate) fn trap_for(agent: Identity, fifo: &Fifo, scripts: &Scripts) -> Option<Trap> {
+/// What is wrong with `fifo` for `agent`.
+pub(crate) fn trap_for(agent: Agent, fifo: &Fifo, scripts: &Scripts) -> Option<Trap> {
     let path = &fifo.path;
     match std::fs::symlink_metadata(path) {
         Ok(found) => not_a_fifo(found.file_type())

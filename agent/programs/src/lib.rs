@@ -13,3 +13,4 @@ mod head;
 pub mod resolve;
 mod text;
 pub mod traps;
+mod unit;

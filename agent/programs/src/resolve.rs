@@ -53,17 +53,34 @@ pub(crate) fn trap(what: impl Into<String>, mend: impl Into<String>) -> Trap {
 /// User and group that a process runs as.
 pub type Identity = (Uid, Gid);
 
+/// An agent, as far as its programs are concerned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agent {
+    /// Whom it runs as.
+    pub(crate) own: Identity,
+    /// Whether it may run programs as somebody else without being root.
+    pub(crate) may_become_others: fn() -> bool,
+}
+
+impl Agent {
+    /// The calling process.
+    fn this() -> Self {
+        Self { own: (Uid::effective(), Gid::effective()), may_become_others }
+    }
+}
+
 /// Finds out what `command` means on this machine now, to the calling process.
 ///
 /// # Errors
 /// Why it must or can not be run.
 pub fn resolve(command: &Command, scripts: &Scripts) -> Result<Resolved, Trap> {
-    resolve_for((Uid::effective(), Gid::effective()), command, scripts)
+    resolve_for(Agent::this(), command, scripts)
 }
 
-/// The same for an agent that runs as `own`, whoever asks.
-pub(crate) fn resolve_for(own: Identity, command: &Command, scripts: &Scripts) -> Result<Resolved, Trap> {
-    let (uid, gid) = identity_for(own, command.user.as_ref().or(scripts.user.as_ref()))?;
+/// The same for `agent`, whoever asks.
+pub(crate) fn resolve_for(agent: Agent, command: &Command, scripts: &Scripts) -> Result<Resolved, Trap> {
+    let own = agent.own;
+    let (uid, gid) = identity_for(agent, command.user.as_ref().or(scripts.user.as_ref()))?;
     let mut remarks = Vec::new();
     let path = find(command.program(), &mut remarks)?;
     let real = fs::canonicalize(&path).map_err(|error| {
@@ -96,10 +113,11 @@ pub(crate) fn resolve_for(own: Identity, command: &Command, scripts: &Scripts) -
 /// # Errors
 /// When that user or group does not exist, or the calling process may not become it.
 pub(crate) fn identity(written: Option<&ScriptUser>) -> Result<Identity, Trap> {
-    identity_for((Uid::effective(), Gid::effective()), written)
+    identity_for(Agent::this(), written)
 }
 
-pub(crate) fn identity_for(own: Identity, written: Option<&ScriptUser>) -> Result<Identity, Trap> {
+pub(crate) fn identity_for(agent: Agent, written: Option<&ScriptUser>) -> Result<Identity, Trap> {
+    let own = agent.own;
     let Some(written) = written else {
         let customary = User::from_name(CUSTOMARY_USER).ok().flatten().filter(|_| own.0.is_root());
         return Ok(customary.map_or(own, |user| (user.uid, user.gid)));
@@ -125,9 +143,10 @@ pub(crate) fn identity_for(own: Identity, written: Option<&ScriptUser>) -> Resul
             })?
         }
     };
-    if (uid, gid) != own && !own.0.is_root() && !may_become_others() {
+    if (uid, gid) != own && !own.0.is_root() && !(agent.may_become_others)() {
         let what = format!("the agent runs as user {} and cannot run programs as {}", own.0, written.user);
-        let mend = "give it CAP_SETUID and CAP_SETGID, start it as root, or leave out the user";
+        let mend = "give it CAP_SETUID and CAP_SETGID (the unit's drop-in scripts-as-others.conf), start it as \
+                    root (as-root.conf), or leave out the user";
         return Err(trap(what, mend));
     }
     Ok((uid, gid))

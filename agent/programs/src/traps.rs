@@ -1,11 +1,13 @@
 //! What is wrong, on this machine and now, with the programs and fifos that a configuration names.
 //!
 //! Files know nothing of it: so this is found by `--check` and `haclusterctl config check`, as an agent
-//! that runs as root will find it, and by the agent at each run of a program.
+//! that runs as root will find it and as the one of the installed unit will, and by the agent at each run
+//! of a program.
 
 use crate::fifo;
-use crate::resolve::{Identity, Trap, resolve_for};
+use crate::resolve::{Agent, Trap, resolve_for};
 use crate::text::never_fails;
+use crate::unit::{self, Unit};
 use hacluster_conf::Loaded;
 use hacluster_conf::diag::{Diagnostic, FileId, Severity, SourceMap, Span};
 use hacluster_conf::model::lvs::{Check, CheckKind};
@@ -31,7 +33,13 @@ pub fn add(loaded: &mut Loaded) {
 
 /// Every trap of every fifo and every program, each program once, marked where it is first written.
 pub fn find(loaded: &Loaded) -> Vec<Diagnostic> {
+    find_for(loaded, Unit::installed(Path::new("/")).as_ref())
+}
+
+fn find_for(loaded: &Loaded, unit: Option<&Unit>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    let confined = unit.and_then(|unit| Some((unit, unit.agent()?)));
+    let mut without_root = Vec::new();
     for Program { command, users, is_check } in &programs(&loaded.config) {
         let place = place(command.program(), &loaded.sources);
         let say = |severity, code, trap: &Trap, note: &str| {
@@ -55,11 +63,37 @@ pub fn find(loaded: &Loaded) -> Vec<Diagnostic> {
                 let never = (*is_check).then(|| never_fails(&resolved.path)).flatten();
                 let remarks = resolved.remarks.iter().chain(&never);
                 found.extend(remarks.map(|trap| say(Severity::Warning, "script-trap", trap, "run by")));
+                let Some((_, agent)) = confined else { continue };
+                match resolve_for(agent, command, &loaded.config.scripts) {
+                    Err(Trap { what, mend }) => {
+                        let trap = Trap { what: format!("started by {}, {what}", unit::NAME), mend };
+                        found.push(say(Severity::Warning, "unit-user", &trap, "not run:").not_in_force());
+                    }
+                    Ok(unit) => without_root.extend((unit.user.is_none()).then_some(command.program())),
+                }
             }
         }
     }
+    if let (Some((unit, _)), [first, ..]) = (confined, &without_root[..]) {
+        found.push(without_rights(&unit.user, first, without_root.len(), loaded));
+    }
     found.extend(fifos(loaded));
     found
+}
+
+/// Scripts that keepalived, being root, ran with more rights.
+fn without_rights(user: &str, first: &str, count: usize, loaded: &Loaded) -> Diagnostic {
+    let what = format!(
+        "{count} program(s) run as {user} when {} starts the agent, without root's rights",
+        unit::NAME
+    );
+    let mend = "if they need more: its drop-ins scripts-as-others.conf and as-root.conf, below \
+                /usr/share/doc/hacluster/examples/systemd";
+    let found = Diagnostic::new(Severity::Hint, "unit-user", what).label("the first").note(mend);
+    match place(first, &loaded.sources) {
+        Some(place) => found.at(&place),
+        None => found,
+    }
 }
 
 /// What keeps fifos from getting their lines.
@@ -83,8 +117,8 @@ struct Program<'a> {
     is_check: bool,
 }
 
-/// Whom the agent runs as: it needs root's capabilities for addresses.
-const AGENT: Identity = (Uid::from_raw(0), Gid::from_raw(0));
+/// An agent that may everything.
+const AGENT: Agent = Agent { own: (Uid::from_raw(0), Gid::from_raw(0)), may_become_others: || true };
 
 /// Whether only somebody else may look at it.
 fn is_hidden(program: &Path) -> bool {
@@ -194,6 +228,8 @@ fn word(wanted: &str, text: &str) -> Option<Range<usize>> {
 mod tests {
     use super::*;
     use hacluster_conf::source::Memory;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
 
     fn load(text: &str) -> Loaded {
         let path = Path::new("/etc/keepalived/keepalived.conf");
@@ -253,6 +289,35 @@ mod tests {
         assert!(found.message.contains("user nobody-of-that-name does not exist"), "{}", found.message);
         let [found] = &of("notify_fifo /no/such/folder/fifo")[..] else { panic!() };
         assert!(found.message.contains("folder /no/such/folder does not exist"), "{}", found.message);
+    }
+
+    #[test]
+    fn what_the_units_user_may_not_do_is_said_to_whoever_checks() {
+        let unit = |others| Unit { user: "nobody".to_owned(), others };
+        let of = |script: &str, unit: Option<Unit>| {
+            let script = format!("vrrp_script chk {{\n script {script}\n}}\n");
+            let text = format!("{script}{ROUTER} track_script {{\n chk\n }}\n}}\n");
+            find_for(&load(&text), unit.as_ref())
+        };
+        let as_root = "\"/usr/bin/test -e /x\"\n user root";
+        assert_eq!(of(as_root, None), []);
+        assert_eq!(of(as_root, Some(unit(true))), []);
+        let [found] = &of(as_root, Some(unit(false)))[..] else { panic!() };
+        assert_eq!((found.severity, found.code, found.not_in_force), (Severity::Warning, "unit-user", true));
+        assert!(found.message.contains("cannot run programs as root"), "{}", found.message);
+        // Runs, but not as root any more.
+        let [found] = &of("\"/usr/bin/test -e /x\"", Some(unit(false)))[..] else { panic!() };
+        assert_eq!((found.severity, found.code, found.not_in_force), (Severity::Hint, "unit-user", false));
+        assert!(found.message.starts_with("1 program(s) run as nobody"), "{}", found.message);
+        // What root may enter and the unit's user may not.
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        mode(folder.path(), 0o700);
+        let script = folder.path().join("check");
+        std::fs::write(&script, "#!/bin/sh\nexit 1\n").unwrap();
+        mode(&script, 0o755);
+        let found = of(&script.display().to_string(), Some(unit(false)));
+        assert!(found.iter().any(|one| one.message.contains("may not enter")), "{found:?}");
     }
 
     #[test]

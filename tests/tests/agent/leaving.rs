@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 use hacluster_lab::{LIMIT, Lab, wait_for};
-use hacluster_tests::harness::{Instance, Running, Suite, VIP, Wire, free, hold, pair, settle_first};
+use hacluster_tests::harness::{Instance, Running, Suite, VIP, Vigil, Wire, free, hold, pair, settle_first};
+use nix::sys::signal::Signal;
 use std::{
     net::Ipv4Addr,
     time::{Duration, Instant},
@@ -12,6 +13,8 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("stop_hands_over_and_removes_the_addresses", stop_hands_over);
     suite.trial("a_killed_masters_addresses_stay_and_the_peer_takes_over", killed);
     suite.trial("killed_and_started_again_adopts_without_a_change", adopts);
+    suite.trial("ended_for_a_successor_nothing_moves", makes_way);
+    suite.trial("without_a_file_for_a_successor_it_stops_in_order", no_way);
     suite.trial("killed_then_started_with_less_cleans_what_is_stale", stale_is_cleaned);
     suite.trial("three_hundred_instances_start_crash_return_and_stop", three_hundred);
 }
@@ -79,6 +82,44 @@ fn adopts() -> Result<()> {
         successor.never_logged(&["had been removed"])?;
         successor.stop()?;
         ensure!(!left.holds(VIP)?, "an adopted address is left behind");
+        Ok(())
+    })
+}
+
+/// What the unit's restart does, an upgrade of the package among them.
+fn makes_way() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let wire = Wire::tap(lab, "lan")?;
+        let (left, right) = (lab.host("left")?, lab.host("right")?);
+        let config = Instance::new(150).to_string();
+        let (master, _backup) =
+            settle_first((left, config.clone()), (right, Instance::new(100).to_string()), VIP)?;
+        wire.count("left", 51, Instant::now(), 2)?;
+        let vigil = Vigil::start(&[left], VIP)?;
+        master.process.signal(Signal::SIGQUIT)?;
+        let status = master.process.wait(LIMIT)?;
+        ensure!(status.code() == Some(75), "{status}: {:#?}", master.process.lines());
+        let gone = Instant::now();
+        let successor = Running::start(left, config)?;
+        wire.count("left", 51, gone, 3)?;
+        vigil.never_without()?;
+        wire.never_resigned("left")?;
+        wire.never_ruled("right", 51)?;
+        successor.logged(&["1 address(es) of a predecessor found in place"])?;
+        successor.stop()
+    })
+}
+
+fn no_way() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let master = Running::start(left, Instance::new(150).master())?;
+        hold(left, VIP)?;
+        std::fs::remove_file(master.config())?;
+        master.process.signal(Signal::SIGQUIT)?;
+        master.process.wait(LIMIT)?;
+        master.logged(&["no successor could run", "keepalived.conf"])?;
+        ensure!(!left.holds(VIP)?, "nobody will speak for the address that is left behind");
         Ok(())
     })
 }

@@ -1,6 +1,7 @@
 //! The agent as process 1 of a container: signals arrive, orphans are taken in, the address goes.
 
 use anyhow::{Context, Result, ensure};
+use hacluster_agent::rundir;
 use hacluster_lab::{Agent, Host, LIMIT, Lab, Process, wait_for, wait_until};
 use hacluster_tests::harness::{Instance, Skip, Suite, VIP, free, hold, pair};
 use nix::sys::signal::{Signal, kill};
@@ -14,6 +15,7 @@ use std::process::Command;
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_stopped_container_takes_its_addresses_along", stopped);
     suite.trial("the_image_is_built_serves_says_it_is_well_and_leaves_nothing", image);
+    suite.trial("what_the_agent_writes_outlives_its_container", volumes);
     suite.trial("process_1_takes_in_what_scripts_leave_behind", orphans);
 }
 
@@ -114,6 +116,20 @@ impl Builder {
     }
 }
 
+/// Addresses left by a crash, holds, history and the audit log: in volumes, by the recipe, its example, and
+/// the sample for Kubernetes.
+fn volumes() -> Result<()> {
+    let recipe = fs::read_to_string(CONTAINERFILE)?;
+    let declared = recipe.lines().find_map(|line| line.strip_prefix("VOLUME ")).context("no VOLUME")?;
+    let pods = fs::read_to_string(Path::new(CONTAINERFILE).with_file_name("../kubernetes/daemonset.yaml"))?;
+    for written in [rundir::DEFAULT, rundir::DEFAULT_STATE] {
+        ensure!(declared.split(' ').any(|volume| volume == written), "{written} is no volume: {declared}");
+        ensure!(recipe.contains(&format!(":{written} ")), "the example leaves out {written}");
+        ensure!(pods.contains(&format!("mountPath: {written}\n")), "Kubernetes loses {written}");
+    }
+    Ok(())
+}
+
 fn words(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
@@ -144,8 +160,10 @@ fn image() -> Result<()> {
     ensure!(settings["StopSignal"] == "SIGTERM", "{settings}");
     let health = words(&settings["Healthcheck"]["Test"]);
     ensure!(health.first() == Some(&"CMD"), "{settings}");
-    // What an engine makes: mount points, and the volumes of the recipe's example.
-    for folder in ["proc", "etc/keepalived", "run/hacluster"] {
+    // What an engine makes: mount points, and the volumes of the recipe and its example.
+    let volumes = settings["Volumes"].as_object().context("no volumes")?;
+    let volumes = volumes.keys().map(|volume| volume.trim_start_matches('/'));
+    for folder in ["proc", "etc/keepalived"].into_iter().chain(volumes) {
         fs::create_dir_all(root.join(folder))?;
     }
     fs::write(root.join("etc/keepalived/keepalived.conf"), Instance::new(150).master().to_string())?;

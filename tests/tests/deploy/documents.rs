@@ -12,6 +12,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     }
     suite.trial("no_page_with_commands_is_left_out", complete);
     suite.trial("commands_that_documents_mention_exist", mentioned);
+    suite.trial("messages_that_troubleshooting_quotes_are_said_by_a_program", quoted);
 }
 
 fn complete() -> Result<()> {
@@ -74,4 +75,55 @@ fn exists(program: &Path, rest: &str) -> Result<()> {
         ensure!(known.contains(flag), "{path:?} has no {flag}");
     }
     Ok(())
+}
+
+/// Each quotation of the page on troubleshooting stands in a program; `...` is what differs. Commands are
+/// looked at by [`mentioned`], and the programs of others are not ours to search.
+fn quoted() -> Result<()> {
+    const COMMANDS: [&str; 4] = ["haclusterctl ", "hacluster-agent ", "tcpdump ", "journalctl "];
+    let said = said_by_programs(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")))?;
+    let pages = pages()?;
+    let page = pages.iter().find(|page| name(page) == "troubleshooting.md").context("no such page")?;
+    let text = fs::read_to_string(page)?;
+    // Outside of blocks: those are played.
+    let running: String = text.split("```").step_by(2).collect();
+    let mut count = 0;
+    for quotation in running.split('`').skip(1).step_by(2).filter(|quoted| *quoted != "...") {
+        if COMMANDS.iter().any(|command| quotation.starts_with(command)) {
+            continue;
+        }
+        // A flag is a field where it is taken.
+        let flag = quotation.strip_prefix("--").map(|flag| flag.replace('-', "_"));
+        let words = flag.as_deref().unwrap_or(quotation);
+        let lacking: Vec<_> = words.split("...").map(str::trim).filter(|part| !said.contains(part)).collect();
+        ensure!(lacking.is_empty(), "no program says `{quotation}`: {lacking:?} is nowhere in the sources");
+        count += 1;
+    }
+    ensure!(count > 25, "only {count} quotations were found");
+    Ok(())
+}
+
+/// The sources of the programs without comments and tests, lines that go on put together.
+fn said_by_programs(tree: &Path) -> Result<String> {
+    let mut folders: Vec<_> = ["agent", "ctl/src", "proto/src"].map(|folder| tree.join(folder)).into();
+    let mut said = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.extend((!path.ends_with("tests")).then_some(path));
+            } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("tests.rs") {
+                let source = fs::read_to_string(&path)?;
+                let program = source.split("#[cfg(test)]").next().unwrap_or_default();
+                let lines = program.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+                for line in lines {
+                    match line.strip_suffix('\\') {
+                        Some(begun) => said.push_str(begun),
+                        None => said.extend([line, "\n"]),
+                    }
+                }
+            }
+        }
+    }
+    Ok(said)
 }

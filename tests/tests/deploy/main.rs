@@ -8,7 +8,7 @@
 //! | [`dashboards`] | metrics and queries of dashboards and alert rules |
 //! | [`documents`] | what the documents say, done |
 //! | [`units`] | systemd units, as systemd itself judges them |
-//! | [`package`] | the Debian package: built, installed, started, removed, purged |
+//! | [`package`] | the Debian package: built, installed, started, upgraded, removed, purged |
 //!
 //! Needs the right to make network namespaces; the package needs root. Skipped by name without.
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 pub(crate) fn trials(suite: &mut Suite) {
-    suite.trial("the_debian_package_is_installed_started_removed_and_purged", package);
+    suite.trial("the_debian_package_is_installed_started_upgraded_removed_and_purged", package);
 }
 
 const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
