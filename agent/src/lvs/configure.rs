@@ -73,10 +73,7 @@ impl<L: Looks> Desk<L> {
         let of = lvs.timeouts;
         let timeouts =
             Timeouts { tcp_s: seconds(of.tcp), tcp_fin_s: seconds(of.tcp_fin), udp_s: seconds(of.udp) };
-        if timeouts != self.timeouts && timeouts != Timeouts::default() {
-            self.hands.put_timeouts(timeouts);
-        }
-        self.timeouts = timeouts;
+        self.hands.put_timeouts(timeouts);
         self.settle_and_put(true);
         arrivals.into_iter().for_each(|notice| self.say(notice));
         self.parts.view.store(Arc::new(self.views.clone()));

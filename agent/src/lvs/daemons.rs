@@ -8,6 +8,10 @@
 
 use hacluster_conf::model::lvs::SyncDaemon as Configured;
 use hacluster_net::netlink::ipvs::{Command, SyncDaemon, SyncRole};
+use std::net::IpAddr;
+
+/// Headers of a datagram of IPv4, and of IPv6, in bytes.
+const HEADERS: (u16, u16) = (20 + 8, 40 + 8);
 
 /// The daemons that shall run while the router they follow rules, or does not.
 pub(super) fn wanted(configured: &Configured, rules: bool) -> Vec<SyncDaemon> {
@@ -20,12 +24,22 @@ pub(super) fn wanted(configured: &Configured, rules: bool) -> Vec<SyncDaemon> {
         role: *role,
         interface: configured.interface.clone(),
         id: configured.id,
-        max_len: configured.max_len,
+        max_len: configured.max_len.map(|len| taken(len, *role, configured.group)),
         group: configured.group,
         port: configured.port,
         ttl: configured.ttl,
     };
     roles.iter().map(daemon).collect()
+}
+
+/// The length that the kernel takes for `len`, and reports: it never refuses one.
+fn taken(len: u16, role: SyncRole, group: Option<IpAddr>) -> u16 {
+    let headers = if group.is_some_and(|group| group.is_ipv6()) { HEADERS.1 } else { HEADERS.0 };
+    let least = match role {
+        SyncRole::Master => 1,
+        SyncRole::Backup => Configured::HEARS_LEAST,
+    };
+    len.clamp(least, u16::MAX - headers)
 }
 
 /// Whether what runs is as wanted, where something is wanted.
@@ -101,6 +115,25 @@ mod tests {
         assert_eq!(roles(Some("VI_1"), true), [SyncRole::Master]);
         assert_eq!(roles(Some("VI_1"), false), [SyncRole::Backup]);
         assert_eq!(roles(None, false), [SyncRole::Master, SyncRole::Backup]);
+    }
+
+    /// Otherwise it would be stopped and started at every look.
+    #[test]
+    fn a_length_is_wanted_as_the_kernel_takes_it() {
+        let len = |len: u16, group: Option<&str>, rules| {
+            let group = group.map(|group| group.parse().unwrap());
+            let configured = Configured { max_len: Some(len), group, ..configured(Some("VI_1")) };
+            wanted(&configured, rules)[0].max_len
+        };
+        for (length, group, master, backup) in [
+            (500, None, 500, 1_024),
+            (1_024, None, 1_024, 1_024),
+            (65_535, Some("224.0.0.82"), 65_507, 65_507),
+            (65_507, Some("ff02::81"), 65_487, 65_487),
+        ] {
+            assert_eq!(len(length, group, true), Some(master), "{length}");
+            assert_eq!(len(length, group, false), Some(backup), "{length}");
+        }
     }
 
     #[test]

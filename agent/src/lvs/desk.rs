@@ -14,19 +14,18 @@
 use super::daemons;
 use super::evidence::User;
 use super::hands;
-use super::here::moved;
+use super::here::{Here, due, moved};
 use super::looks::Looks;
 use super::notice::{Cause, Notice, Why};
 use super::operator::Ask;
 use super::orders::Orders;
 use super::service::{Live, Turned};
-use super::table::Table;
+use super::table::{Table, service_key};
 use super::view::{CheckView, Seen, ServiceView, View, describe};
 use super::{Parts, Reading, Readings};
 use crate::check::{Report, Wanted};
 use crate::chronicle::RouterView;
 use crate::event::{Event, What};
-use crate::readable::Readable;
 use crate::story::{Task, Trail};
 use arc_swap::ArcSwap;
 use hacluster_conf::model::Config;
@@ -36,13 +35,11 @@ use hacluster_core::health::Verdict;
 use hacluster_core::machine::StateKind;
 use hacluster_core::time::Instant as Moment;
 use hacluster_net::clock;
-use hacluster_net::netlink::Locals;
-use hacluster_net::netlink::ipvs::{SyncDaemon as Daemon, Timeouts};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hacluster_net::netlink::ipvs::SyncDaemon as Daemon;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -90,12 +87,10 @@ pub(super) struct Desk<L> {
     /// Services of which only the view is out of date.
     pub(super) stale: BTreeSet<usize>,
     pub(super) parts: Parts,
-    /// The machine's addresses, while somebody's checks rest without theirs.
-    pub(super) locals: Option<AsyncFd<Readable<Locals>>>,
+    pub(super) here: Here,
     pub(super) sync: Option<SyncDaemon>,
     /// Daemons that were wanted last.
     pub(super) daemons: Option<Vec<Daemon>>,
-    pub(super) timeouts: Timeouts,
     pub(super) flush_on_stop: FlushOnStop,
     /// Mail tells of servers alone, not of single checks.
     pub(super) fewer_mails: bool,
@@ -122,7 +117,7 @@ pub(super) async fn run<L: Looks>(
     let mut deaf_until = Instant::now();
     let poked = desk.parts.routers.clone();
     loop {
-        let expiry = desk.next_expiry();
+        let (expiry, again) = (desk.next_expiry(), desk.here.again);
         tokio::select! {
             message = messages.recv() => match message {
                 Some(Message::Configure(config)) => {
@@ -150,8 +145,15 @@ pub(super) async fn run<L: Looks>(
                 desk.look_at_routers();
                 desk.tell_readings();
             }
-            () = async { sleep_until(deaf_until).await; moved(desk.locals.as_mut()).await } => {
+            hears = async { sleep_until(deaf_until).await; moved(desk.here.locals.as_mut()).await } => {
                 deaf_until = Instant::now() + TOGETHER;
+                if !hears {
+                    desk.listen_anew();
+                }
+                desk.look_at_routers();
+            }
+            () = due(again) => {
+                desk.listen_anew();
                 desk.look_at_routers();
             }
             () = sleep_until(expiry) => desk.expire(),
@@ -174,10 +176,9 @@ impl<L: Looks> Desk<L> {
             turned: BTreeMap::new(),
             stale: BTreeSet::new(),
             parts,
-            locals: None,
+            here: Here::default(),
             sync: None,
             daemons: None,
-            timeouts: Timeouts::default(),
             flush_on_stop: FlushOnStop::default(),
             fewer_mails: false,
         }
@@ -249,7 +250,8 @@ impl<L: Looks> Desk<L> {
         let mut changed = false;
         for number in 0..self.services.len() {
             let live = &self.services[number];
-            let rests = !live.addresses.is_empty() && !live.addresses.iter().any(|ip| held.contains(ip));
+            let elsewhere = |held: &HashSet<IpAddr>| !live.addresses.iter().any(|ip| held.contains(ip));
+            let rests = !live.addresses.is_empty() && held.as_ref().is_some_and(elsewhere);
             if live.state.is_suspended() != rests {
                 let has = |view: &&RouterView| addresses(view).any(|(_, ip)| live.addresses.contains(&ip));
                 let trail = routers.iter().find(has).and_then(|view| view.trail);
@@ -300,10 +302,10 @@ impl<L: Looks> Desk<L> {
         let name = if rests { "lvs.rest" } else { "lvs.wake" };
         self.touch(number, trail.map(|trail| Led { trail, name }));
         let label = ServiceView::label(&config);
-        let what = if rests {
-            "rest: its address is not on this node"
-        } else {
-            "go on: its address is on this node"
+        let what = match (rests, &self.here.locals) {
+            (true, _) => "rest: its address is not on this node",
+            (false, Some(_)) => "go on: its address is on this node",
+            (false, None) => "go on: it is not known whether its address is on this node",
         };
         self.say_on(trail, Notice::plain(false, format!("{label}: checks {what} (ha_suspend)")));
     }
@@ -385,12 +387,15 @@ impl<L: Looks> Desk<L> {
         let picture = self.hands.picture();
         let reading = |view: &Arc<ArcSwap<ServiceView>>| {
             let view = view.load();
-            let why = match &picture.absent {
-                Some(absent) => absent.clone(),
+            let keys = || view.config.frontends.iter().map(service_key);
+            let refused = || keys().find_map(|key| picture.unserved.get(&key));
+            let odd = picture.absent.as_ref().or_else(refused);
+            let why = match odd {
+                Some(odd) => odd.clone(),
                 None if view.why.is_empty() => "as found at start".into(),
                 None => view.why.clone(),
             };
-            (view.config.name.clone(), Reading { up: view.up && picture.absent.is_none(), why })
+            (view.config.name.clone(), Reading { up: view.up && odd.is_none(), why })
         };
         let readings: Readings = self.views.iter().map(reading).collect();
         self.parts.readings.send_replace(Some(Arc::new(readings)));

@@ -11,8 +11,10 @@
 //! services that are not ours are never touched. A kernel without IPVS is said once, and looked for
 //! again; nobody waits for it. A look costs at most a hundredth of the time.
 
+mod beside;
 mod counts;
 mod losses;
+mod refused;
 mod wishes;
 
 pub use counts::Counts;
@@ -21,7 +23,7 @@ pub use wishes::{Counted, Orders, Picture};
 
 use super::daemons;
 use super::notice::Notice;
-use super::record::Record;
+use super::record::{Daemon, Record};
 use super::table::{Row, Table, apply, difference, is_lost, is_out_of_date, meddling, share};
 use crate::event::{Event, EventSender, What};
 use arc_swap::ArcSwap;
@@ -31,6 +33,7 @@ use hacluster_net::netlink::ipvs::{
     Command, DestEntry, Ipvs, ServiceEntry, ServiceKey, SyncDaemon, Timeouts,
 };
 use losses::listed;
+use refused::Refusal;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -127,11 +130,15 @@ struct Hands<K, O> {
     /// The kernel's table as far as it is ours, as we left it.
     known: Table,
     ours: BTreeSet<ServiceKey>,
-    timeouts: Option<Timeouts>,
+    our_daemons: BTreeSet<Daemon>,
+    timeouts: Timeouts,
+    /// The kernel that is reached has them.
+    timeouts_are_set: bool,
     daemons: Option<Vec<SyncDaemon>>,
-    /// What the kernel refuses of tables, and of sync daemons.
+    /// What the kernel refuses of tables, of sync daemons and of timeouts.
     refused: BTreeSet<Arc<str>>,
     refused_daemons: BTreeSet<Arc<str>>,
+    refused_timeouts: BTreeSet<Arc<str>>,
     /// Answers were lost since the last look that went well, and that was said.
     deaf: bool,
     /// Answers were lost since the last look began.
@@ -143,11 +150,13 @@ struct Hands<K, O> {
 
 impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
     fn new(parts: Parts, open: O, picture: Arc<ArcSwap<Picture>>) -> Self {
+        let left = parts.record.read();
         Self {
             open,
             kernel: None,
             events: parts.events,
-            ours: parts.record.read(),
+            ours: left.services,
+            our_daemons: left.daemons,
             record: parts.record,
             flush: parts.flush,
             inherited: Some(parts.inherited),
@@ -155,10 +164,12 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
             counts: parts.counts,
             wanted: None,
             known: Table::new(),
-            timeouts: None,
+            timeouts: Timeouts::default(),
+            timeouts_are_set: false,
             daemons: None,
             refused: BTreeSet::new(),
             refused_daemons: BTreeSet::new(),
+            refused_timeouts: BTreeSet::new(),
             deaf: false,
             lost: false,
             picture,
@@ -181,17 +192,16 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
     }
 
     fn obey(&mut self, pending: Pending) {
-        if let Some(table) = pending.table {
-            self.do_for(pending.tasks, |hands| hands.want(table));
+        // Known before the first look: a predecessor's daemon may be wanted still.
+        if let Some(daemons) = pending.daemons {
+            self.daemons = daemons;
+            self.do_for(pending.switch.into_iter().collect(), |hands| hands.put_daemons());
         }
         if let Some(timeouts) = pending.timeouts {
-            self.timeouts = Some(timeouts);
-            self.execute(&[Command::SetTimeouts(timeouts)]);
+            self.want_timeouts(timeouts);
         }
-        if let Some(daemons) = pending.daemons {
-            let stop = daemons.is_none().then(Vec::new);
-            self.daemons = self.daemons.take().and(stop).or(daemons);
-            self.do_for(pending.switch.into_iter().collect(), |hands| hands.put_daemons());
+        if let Some(table) = pending.table {
+            self.do_for(pending.tasks, |hands| hands.want(table));
         }
         if !pending.looks.is_empty() {
             if self.looked.is_none_or(|looked| looked.elapsed() > FRESH) {
@@ -215,6 +225,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
         let error = match (self.open)() {
             Ok(kernel) => {
                 self.kernel = Some(kernel);
+                self.timeouts_are_set = false;
                 if self.picture.load().absent.is_some() {
                     self.picture.store(Arc::new(self.empty(None)));
                     self.found.notify_one();
@@ -258,14 +269,13 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
                 let first = self.looked.is_none();
                 (self.flush, self.lost) = (false, false);
                 self.see(found, first);
+                self.put_timeouts();
                 self.put_daemons();
                 self.deaf &= self.lost;
-                self.picture.store(Arc::new(Picture {
-                    refused: self.all_refused(),
-                    mended: self.picture.load().mended,
-                    daemons: self.picture.load().daemons.clone(),
-                    ..picture
-                }));
+                let before = Picture::clone(&self.picture.load());
+                let Picture { at, services, .. } = picture;
+                let refused = self.all_refused();
+                self.picture.store(Arc::new(Picture { at, services, refused, absent: None, ..before }));
                 self.looked = (!self.lost).then(Instant::now);
                 let pause = if self.lost { DOUBT } else { SWEEP };
                 self.next = Instant::now() + pause.max(begun.elapsed() * REST);
@@ -345,7 +355,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
     }
 
     fn keep_record(&self) {
-        if let Err(error) = self.record.write(&self.ours) {
+        if let Err(error) = self.record.write(&self.ours, &self.our_daemons) {
             let text = format!("cannot record virtual servers, a successor could not clean up: {error}");
             self.say(true, text);
         }
@@ -354,8 +364,8 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
     fn reconcile(&mut self) {
         let Some(wanted) = &self.wanted else { return };
         let commands = difference(wanted, &self.known, &self.ours);
-        let errors = self.execute(&commands);
-        self.complain(errors);
+        let refusals = self.execute(&commands);
+        self.complain(&refusals);
         let Some(wanted) = &self.wanted else { return };
         share(&mut self.known, wanted);
         let known = &self.known;
@@ -367,7 +377,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
     }
 
     /// Carries out `commands`, writes down what came of them, and returns the refusals that matter.
-    fn execute(&mut self, commands: &[Command]) -> Vec<NetError> {
+    fn execute(&mut self, commands: &[Command]) -> Vec<Refusal> {
         let Some(kernel) = self.kernel.as_mut().filter(|_| !commands.is_empty()) else { return Vec::new() };
         let results = kernel.execute(commands);
         let mut without = BTreeSet::new();
@@ -387,7 +397,7 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
                     if let Command::NewService(spec) = command {
                         without.insert(spec.key);
                     }
-                    errors.push(error);
+                    errors.push(Refusal::new(command, error));
                 }
             }
         }
@@ -395,58 +405,6 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
             self.say_lost(&error);
         }
         errors
-    }
-
-    /// Says what is refused, each thing once.
-    fn complain(&mut self, errors: Vec<NetError>) {
-        let errors: BTreeSet<Arc<str>> = errors.iter().map(|error| error.to_string().into()).collect();
-        let fresh: Vec<_> = errors.difference(&self.refused).collect();
-        for text in fresh.iter().take(LINES) {
-            self.say(true, text.to_string());
-        }
-        if fresh.len() > LINES {
-            self.say(true, format!("the kernel refused {} more", fresh.len() - LINES));
-        }
-        if errors != self.refused {
-            self.refused = errors;
-            let refused = self.all_refused();
-            self.picture.store(Arc::new(Picture { refused, ..Picture::clone(&self.picture.load()) }));
-        }
-    }
-
-    fn all_refused(&self) -> Vec<Arc<str>> {
-        self.refused.union(&self.refused_daemons).cloned().collect()
-    }
-
-    /// Starts and stops sync daemons until they are as wanted.
-    fn put_daemons(&mut self) {
-        let (Some(kernel), Some(wanted)) = (&mut self.kernel, &self.daemons) else { return };
-        let Ok(running) = kernel.daemons() else { return };
-        let commands = daemons::difference(wanted, &running);
-        let results = kernel.execute(&commands);
-        let mut refused = BTreeSet::new();
-        for (command, result) in commands.iter().zip(results) {
-            self.counts.came(&result);
-            match result {
-                Ok(()) => self.say(false, daemons::describe(command)),
-                Err(error) => {
-                    let text: Arc<str> = error.to_string().into();
-                    if !self.refused_daemons.contains(&text) {
-                        self.say(true, text.to_string());
-                    }
-                    refused.insert(text);
-                }
-            }
-        }
-        self.refused_daemons = refused;
-        let mut picture = Picture { refused: self.all_refused(), ..Picture::clone(&self.picture.load()) };
-        let running = if commands.is_empty() { running } else { self.running() };
-        picture.daemons = running.iter().map(daemons::words).collect();
-        self.picture.store(Arc::new(picture));
-    }
-
-    fn running(&mut self) -> Vec<SyncDaemon> {
-        self.kernel.as_mut().and_then(|kernel| kernel.daemons().ok()).unwrap_or_default()
     }
 
     /// The end: what is ours goes.
@@ -457,16 +415,15 @@ impl<K: Kernel, O: FnMut() -> Result<K, NetError>> Hands<K, O> {
             FlushOnStop::Ours | FlushOnStop::Services => difference(&none, &self.known, &self.ours),
         };
         let errors = self.execute(&commands);
-        let stays = errors.iter().find(|error| !is_out_of_date(error));
-        if let Some(error) = stays {
-            self.say(true, format!("{error}; it stays behind"));
+        let stays = errors.iter().find(|refusal| !is_out_of_date(&refusal.error));
+        if let Some(refusal) = stays {
+            self.say(true, format!("{}; it stays behind", refusal.error));
         }
-        if self.daemons.is_some() {
-            self.daemons = Some(Vec::new());
-            self.put_daemons();
-        }
+        (self.daemons, self.wanted) = (None, Some(none));
+        self.put_daemons();
         if stays.is_none() && self.kernel.is_some() {
-            self.record.forget();
+            self.ours.clear();
+            self.keep_record();
         }
     }
 }

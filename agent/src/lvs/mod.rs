@@ -41,6 +41,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use desk::{Desk, Message};
 use hacluster_conf::model::Config;
+use hacluster_conf::model::lvs::{Lvs as Configured, Timeouts};
 use hacluster_net::netlink::ipvs::Ipvs;
 use record::Record;
 use std::collections::BTreeMap;
@@ -144,10 +145,8 @@ impl Lvs {
     /// When the kernel refuses the threads.
     pub fn configure(&self, config: &Config) -> anyhow::Result<()> {
         let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let lvs = &config.lvs;
-        let idle = lvs.services.is_empty() && lvs.sync.is_none() && !lvs.flush;
         let record = Record::of(&self.0.run_dir);
-        if running.is_none() && idle && record.read().is_empty() {
+        if running.is_none() && is_idle(&config.lvs) && record.read().is_empty() {
             self.0.readings.send_replace(Some(Arc::default()));
             return Ok(());
         }
@@ -281,6 +280,12 @@ impl Lvs {
             tracing::warn!("virtual servers may stay in the kernel: it does not answer");
         }
     }
+}
+
+/// Whether `lvs` asks nothing of the kernel.
+fn is_idle(lvs: &Configured) -> bool {
+    let beside = lvs.sync.is_some() || lvs.timeouts != Timeouts::default() || lvs.flush;
+    lvs.services.is_empty() && !beside
 }
 
 /// Whether `event` can mean that another address is held here, or that another node rules.

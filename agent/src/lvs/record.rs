@@ -1,16 +1,47 @@
-//! The record of virtual servers that we may have set, so that a successor of a killed agent knows which
+//! The record of virtual servers and sync daemons that we may have set, so that a successor of a killed agent knows which
 //! are its own: what it does not name it removes, what nobody of us recorded it never touches.
 //!
 //! ```text
-//!   RUN_DIR/services.json   ["tcp 192.0.2.1:80", "fwmark 3", "fwmark 3 ipv6"]
+//!   RUN_DIR/services.json   ["tcp 192.0.2.1:80", "fwmark 3", "fwmark 3 ipv6", "sync master 51 eth0"]
 //! ```
 
-use hacluster_net::netlink::ipvs::{Family, Protocol, ServiceKey};
+use hacluster_net::netlink::ipvs::{Family, Protocol, ServiceKey, SyncDaemon, SyncRole};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+/// What a predecessor may have left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Virtual servers.
+    pub services: BTreeSet<ServiceKey>,
+    /// Sync daemons.
+    pub daemons: BTreeSet<Daemon>,
+}
+
+/// What a sync daemon is told from those of others by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Daemon {
+    role: SyncRole,
+    id: u8,
+    interface: String,
+}
+
+impl Daemon {
+    /// Of a daemon.
+    pub fn of(daemon: &SyncDaemon) -> Self {
+        Self { role: daemon.role, id: daemon.id, interface: daemon.interface.clone() }
+    }
+}
+
+impl Left {
+    /// Nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.daemons.is_empty()
+    }
+}
 
 /// The file.
 #[derive(Clone, Debug)]
@@ -23,22 +54,26 @@ impl Record {
     }
 
     /// What was recorded; a damaged record is no record.
-    pub fn read(&self) -> BTreeSet<ServiceKey> {
+    pub fn read(&self) -> Left {
         let text = fs::read_to_string(&self.0).unwrap_or_default();
         let lines: Vec<String> = serde_json::from_str(&text).unwrap_or_default();
-        lines.iter().filter_map(|line| key(line)).collect()
+        Left {
+            services: lines.iter().filter_map(|line| key(line)).collect(),
+            daemons: lines.iter().filter_map(|line| daemon(line)).collect(),
+        }
     }
 
     /// Records these, whole or not at all.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&self, keys: &BTreeSet<ServiceKey>) -> io::Result<()> {
-        if keys.is_empty() {
+    pub fn write(&self, keys: &BTreeSet<ServiceKey>, daemons: &BTreeSet<Daemon>) -> io::Result<()> {
+        if keys.is_empty() && daemons.is_empty() {
             self.forget(); // most hosts balance nothing
             return Ok(());
         }
-        let lines: Vec<String> = keys.iter().map(line).collect();
+        let daemon = |Daemon { role, id, interface }: &Daemon| format!("sync {role} {id} {interface}");
+        let lines: Vec<String> = keys.iter().map(line).chain(daemons.iter().map(daemon)).collect();
         let fresh = self.0.with_extension("json.new");
         fs::write(&fresh, serde_json::to_string(&lines)?)?;
         fs::rename(&fresh, &self.0)
@@ -84,6 +119,16 @@ fn key(line: &str) -> Option<ServiceKey> {
     Some(ServiceKey::Address { protocol, ip: to.ip(), port: to.port() })
 }
 
+fn daemon(line: &str) -> Option<Daemon> {
+    let mut words = line.strip_prefix("sync ")?.splitn(3, ' ');
+    let role = match words.next()? {
+        "master" => SyncRole::Master,
+        "backup" => SyncRole::Backup,
+        _ => return None,
+    };
+    Some(Daemon { role, id: words.next()?.parse().ok()?, interface: words.next()?.to_owned() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,17 +150,20 @@ mod tests {
             ServiceKey::Mark { mark: 3, family: Family::V6 },
         ]
         .into();
-        record.write(&all).unwrap();
-        assert_eq!(record.read(), all);
+        let daemon = |role, id| Daemon { role, id, interface: "eth0".into() };
+        let daemons = [daemon(SyncRole::Master, 0), daemon(SyncRole::Backup, 255)].into();
+        record.write(&all, &daemons).unwrap();
+        assert_eq!(record.read(), Left { services: all, daemons });
         let path = dir.path().join("services.json");
         let text = fs::read_to_string(&path).unwrap();
         for at in 0..text.len() {
             fs::write(&path, &text[..at]).unwrap();
             assert!(record.read().is_empty(), "cut at {at}");
         }
-        fs::write(&path, r#"["tcp nowhere", "fwmark -1", "x", "fwmark 9"]"#).unwrap();
-        assert_eq!(record.read(), [ServiceKey::Mark { mark: 9, family: Family::V4 }].into());
-        record.write(&BTreeSet::new()).unwrap();
+        fs::write(&path, r#"["tcp nowhere", "fwmark -1", "x", "sync master", "fwmark 9"]"#).unwrap();
+        let services = [ServiceKey::Mark { mark: 9, family: Family::V4 }].into();
+        assert_eq!(record.read(), Left { services, daemons: BTreeSet::new() });
+        record.write(&BTreeSet::new(), &BTreeSet::new()).unwrap();
         assert!(!path.exists());
     }
 }

@@ -1,6 +1,8 @@
 //! Samples, and the desk with checks and a kernel that tests play.
 
+mod readings;
 mod reload;
+mod rest;
 
 use super::desk::{Desk, Message, run};
 use super::hands::tests::{Fake, fake};
@@ -125,17 +127,25 @@ impl Stage {
 
     /// One that finds the kernel as another left it.
     fn successor(kernel: Fake, dir: Arc<TempDir>) -> Self {
+        Self::prepared(kernel, dir, |_| {})
+    }
+
+    fn prepared(
+        kernel: Fake,
+        dir: Arc<TempDir>,
+        prepare: impl FnOnce(&mut Desk<Noted>) + Send + 'static,
+    ) -> Self {
         let (events, heard) = mailbox(1_024, &Wake::new().unwrap());
         let (messages, told) = mpsc::channel(16);
         let (reports, reported) = mpsc::channel(64);
         let (inherited, inheritance) = mpsc::channel(1);
-        let record = Record::of(dir.path());
+        let (record, routers) = (Record::of(dir.path()), Arc::<tokio::sync::Notify>::default());
         let to_kernel = hands::Parts {
             events: events.clone(),
             record,
             flush: false,
             inherited,
-            found: Arc::default(),
+            found: routers.clone(),
             counts: Arc::default(),
         };
         let (orders, _) = hands::spawn(to_kernel, fake(&kernel)).unwrap();
@@ -148,13 +158,15 @@ impl Stage {
             state_dir: dir.path().join("state"),
             view: Arc::clone(&view),
             readings: sender,
-            routers: Arc::default(),
+            routers,
             follows: Arc::default(),
         };
         let desk_looks = looks.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(run(Desk::new(parts, desk_looks, orders), told, reported, inheritance));
+            let mut desk = Desk::new(parts, desk_looks, orders);
+            prepare(&mut desk);
+            runtime.block_on(run(desk, told, reported, inheritance));
         });
         let (said, thread) = (Mutex::default(), Some(thread));
         Self { kernel, looks, messages, reports, events: heard, readings, view, said, thread, dir }
@@ -294,26 +306,6 @@ fn one_check_of_a_server_that_several_services_use_is_looked_at_once_and_counts_
 }
 
 #[test]
-fn a_reload_touches_what_changed_and_keeps_what_is_known() {
-    let stage = Stage::open();
-    stage.configure(vec![web()]);
-    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1");
-    stage.report(A, false, "refused");
-    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.3:80=1");
-    let mut heavier = web();
-    heavier.servers[1].weight = 7;
-    stage.kernel.forget_commands();
-    stage.configure(vec![heavier]);
-    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.3:80=7");
-    assert_eq!(stage.kernel.commands(), 1, "only the difference is sent");
-    let known: Vec<_> = stage.looks.0.lock().unwrap().iter().map(|wanted| wanted.known).collect();
-    assert!(known.contains(&Verdict::Bad), "what is known stays: {known:?}");
-    stage.configure(vec![]);
-    stage.table("");
-    stage.stop();
-}
-
-#[test]
 fn a_drain_keeps_the_server_with_weight_0_survives_a_restart_and_ends() {
     let stage = Stage::open();
     stage.configure(vec![web()]);
@@ -340,64 +332,12 @@ fn a_drain_keeps_the_server_with_weight_0_survives_a_restart_and_ends() {
 }
 
 #[test]
-fn a_successor_adopts_what_is_there_and_removes_what_nobody_wants_any_more() {
-    let stage = Stage::open();
-    let old = virtual_server("10.0.0.1 8080", "10.0.0.1:8080", &[A]);
-    stage.configure(vec![web(), old]);
-    stage.report(A, false, "refused");
-    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.3:80=1\nTCP 10.0.0.1:8080 wrr:");
-    let (kernel, dir) = stage.kill();
-    kernel.add("TCP 10.0.0.77:80 rr: 10.0.0.78:80=5"); // somebody else's
-    kernel.forget_commands();
-    let stage = Stage::successor(kernel, dir);
-    stage.configure(vec![web()]);
-    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.3:80=1\nTCP 10.0.0.77:80 rr: 10.0.0.78:80=5");
-    assert_eq!(stage.kernel.commands(), 1, "what is equal is adopted, not set");
-    stage.report(A, true, "connected");
-    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1\nTCP 10.0.0.77:80 rr: 10.0.0.78:80=5");
-    stage.stop().0.is("TCP 10.0.0.77:80 rr: 10.0.0.78:80=5");
-}
-
-#[test]
-fn a_quorum_at_the_beginning_is_told_once_and_again_by_no_reload() {
-    let stage = Stage::open();
-    let alpha = |mut of: VirtualServer| {
-        of.servers.iter_mut().for_each(|server| server.checks[0].pace.alpha = true);
-        of
-    };
-    stage.configure(vec![web(), alpha(virtual_server("10.0.0.7 80", "10.0.0.7:80", &["10.0.0.8:80"]))]);
-    let line = stage.hears("VS [10.0.0.1]:tcp:80 UP");
-    assert!(line.contains("weight 2 up of 1 needed, as it is set up"), "{line}");
-    let mut heavier = web();
-    heavier.servers[0].weight = 9;
-    stage.configure(vec![heavier, virtual_server("10.0.0.9 80", "10.0.0.9:80", &["10.0.0.2:80"])]);
-    stage.hears("VS [10.0.0.9]:tcp:80 UP");
-    let said = stage.said.lock().unwrap();
-    let told: Vec<_> = said.iter().filter(|line| line.contains("| VS")).collect();
-    assert_eq!(told.len(), 2, "{told:#?}");
-    drop(said);
-    stage.stop();
-}
-
-#[test]
 fn without_a_real_server_the_sorry_server_answers_from_the_beginning() {
     let stage = Stage::open();
     let mut empty = virtual_server("10.0.0.1 80", "10.0.0.1:80", &[]);
     empty.sorry = Some(sorry("10.0.0.9:0"));
     stage.configure(vec![empty]);
     stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.9:80=1");
-    stage.stop();
-}
-
-#[test]
-fn checks_of_a_service_whose_address_is_held_elsewhere_rest() {
-    let stage = Stage::open();
-    stage.configure(vec![VirtualServer { ha_suspend: true, ..web() }]);
-    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1");
-    assert!(stage.looks.0.lock().unwrap().iter().all(|wanted| wanted.resting));
-    stage.report(A, false, "a last word that came late");
-    std::thread::sleep(Duration::from_millis(50));
-    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1");
     stage.stop();
 }
 

@@ -90,6 +90,19 @@ pub struct SyncDaemon {
     pub group: Option<IpAddr>,
 }
 
+impl SyncDaemon {
+    /// Bytes that one which hears takes at least: the kernel raises a smaller [`Self::max_len`].
+    pub const HEARS_LEAST: u16 = 1_024;
+
+    /// What is to be said of `max_len`, written as `key`; `None` when the kernel takes it in both roles.
+    pub fn raised(key: &str, max_len: u16) -> Option<String> {
+        let least = Self::HEARS_LEAST;
+        let text =
+            || format!("{key} {max_len} is {least} while this node hears (backup): the kernel raises it");
+        (max_len < least).then(text)
+    }
+}
+
 /// Certificate and key for servers that ask for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {

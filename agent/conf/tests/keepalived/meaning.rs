@@ -202,6 +202,17 @@ fn hundreds_of_addresses() {
 }
 
 #[test]
+fn a_sync_length_that_the_kernel_raises_is_hinted_at() {
+    for (length, expected) in [(500, vec!["out-of-range"]), (1_023, vec!["out-of-range"]), (1_024, vec![])] {
+        let text = format!("global_defs {{\n lvs_sync_daemon eth0 id 1 maxlen {length}\n}}\n");
+        let loaded = load_text(text + &instance(""));
+        assert_eq!(loaded.config.lvs.sync.as_ref().unwrap().max_len, Some(length));
+        let hints = codes(&loaded).into_iter().filter(|code| *code == "out-of-range");
+        assert_eq!(hints.collect::<Vec<_>>(), expected, "{length}");
+    }
+}
+
+#[test]
 fn findings_are_bounded() {
     let loaded = load_text("nonsense x\n".repeat(2000) + &instance(""));
     assert_eq!(loaded.diagnostics.len(), 501);

@@ -1,3 +1,5 @@
+mod beside;
+
 use super::*;
 use crate::event::What;
 use crate::lvs::table::server_key;
@@ -17,12 +19,16 @@ pub(crate) struct Fake(Arc<Mutex<State>>);
 struct State {
     table: Table,
     daemons: Vec<SyncDaemon>,
+    timeouts: Vec<Timeouts>,
+    no_timeouts: bool,
     executed: usize,
     /// Schedulers that are missing.
     missing: Vec<String>,
     /// The module is missing.
     absent: bool,
     opened: usize,
+    /// Ports of servers that are refused.
+    no_servers: Vec<u16>,
     /// Interfaces that are missing.
     no_links: Vec<String>,
     /// So many listings leave out the first service.
@@ -73,6 +79,11 @@ impl Fake {
     pub(crate) fn add(&self, line: &str) {
         let (key, row) = row(line);
         self.0.lock().unwrap().table.insert(key, Arc::new(row));
+    }
+
+    /// Refuses servers with these ports.
+    pub(crate) fn refuse_servers(&self, ports: Vec<u16>) {
+        self.change(|state| state.no_servers = ports);
     }
 
     pub(crate) fn forget_commands(&self) {
@@ -145,6 +156,9 @@ impl Kernel for Fake {
                     Command::NewService(spec) if state.missing.contains(&spec.scheduler) => {
                         return refuse(Errno::ENOENT);
                     }
+                    Command::NewDest(_, spec) if state.no_servers.contains(&spec.key.port) => {
+                        return refuse(Errno::ERANGE);
+                    }
                     Command::NewService(spec) if has(&spec.key) => return refuse(Errno::EEXIST),
                     Command::NewDest(key, _)
                     | Command::SetDest(key, _)
@@ -158,6 +172,8 @@ impl Kernel for Fake {
                         return refuse(Errno::ENODEV);
                     }
                     Command::StartDaemon(daemon) => state.daemons.push(daemon.clone()),
+                    Command::SetTimeouts(_) if state.no_timeouts => return refuse(Errno::EINVAL),
+                    Command::SetTimeouts(timeouts) => state.timeouts.push(*timeouts),
                     Command::StopDaemon(role) => state.daemons.retain(|daemon| daemon.role != *role),
                     command => apply(&mut state.table, command),
                 }
@@ -171,18 +187,23 @@ struct Stage {
     orders: Orders,
     events: Receiver<Event>,
     said: Vec<String>,
-    _dir: tempfile::TempDir,
+    found: Arc<Notify>,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl Stage {
     fn open(kernel: &Fake, flush: bool) -> Self {
+        Self::open_in(Arc::new(tempfile::tempdir().unwrap()), kernel, flush)
+    }
+
+    /// One that finds what a predecessor recorded there.
+    fn open_in(dir: Arc<tempfile::TempDir>, kernel: &Fake, flush: bool) -> Self {
         let (events, heard) = mailbox(1_024, &Wake::new().unwrap());
-        let dir = tempfile::tempdir().unwrap();
         let record = Record::of(dir.path());
-        let (inherited, counts) = (mpsc::channel(1).0, Arc::default());
-        let parts = Parts { events, record, flush, inherited, found: Arc::default(), counts };
+        let (inherited, counts, found) = (mpsc::channel(1).0, Arc::default(), Arc::<Notify>::default());
+        let parts = Parts { events, record, flush, inherited, found: found.clone(), counts };
         let (orders, _) = spawn(parts, fake(kernel)).unwrap();
-        Self { orders, events: heard, said: Vec::new(), _dir: dir }
+        Self { orders, events: heard, said: Vec::new(), found, dir }
     }
 
     fn put(&self, lines: &[&str]) {
@@ -310,6 +331,35 @@ fn a_missing_scheduler_is_said_once_and_the_other_services_are_served() {
     assert!(stage.orders.picture().refused.is_empty());
 }
 
+/// Trackers read it: a virtual server that the kernel does not have must not call for connections.
+#[test]
+fn what_is_not_served_because_of_a_refusal_is_known_by_its_reason_and_told() {
+    let kernel = Fake::default();
+    kernel.change(|state| (state.missing, state.no_servers) = (vec!["twos".into()], vec![8080]));
+    let stage = Stage::open(&kernel, false);
+    let half = "TCP 10.0.0.1:81 wrr: 10.0.0.2:80=1";
+    stage.put(&["TCP 10.0.0.1:443 twos: 10.0.0.2:443=1", half, "TCP 10.0.0.1:80 wrr: 10.0.0.2:8080=1"]);
+    kernel.is(&format!("TCP 10.0.0.1:80 wrr:\n{half}"));
+    stage.look();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let told = || {
+        let told = async { tokio::time::timeout(Duration::from_secs(20), stage.found.notified()).await };
+        runtime.block_on(told)
+    };
+    let unserved = || {
+        let picture = stage.orders.picture();
+        picture.unserved.iter().map(|(key, why)| format!("{key} {why}")).collect::<Vec<_>>()
+    };
+    told().unwrap();
+    let [one, other] = &unserved()[..] else { panic!("{:?}", unserved()) };
+    assert!(one.starts_with("TCP 10.0.0.1:80 ") && one.contains("do it"), "{one}");
+    assert!(other.starts_with("TCP 10.0.0.1:443 ") && other.contains("do it"), "{other}");
+    kernel.change(|state| (state.missing, state.no_servers) = Default::default());
+    stage.look();
+    told().unwrap();
+    assert_eq!(unserved(), [""; 0]);
+}
+
 #[test]
 fn after_an_overrun_the_kernel_is_looked_at_nothing_is_lost_and_nobody_is_accused() {
     let kernel = Fake::default();
@@ -344,32 +394,6 @@ fn a_listing_that_leaves_one_out_accuses_nobody() {
 }
 
 #[test]
-fn a_sync_daemon_that_cannot_run_is_said_once() {
-    let kernel = Fake::default();
-    kernel.change(|state| state.no_links = vec!["eth7".into()]);
-    let mut stage = Stage::open(&kernel, false);
-    let daemon = SyncDaemon {
-        role: hacluster_net::netlink::ipvs::SyncRole::Backup,
-        interface: "eth7".into(),
-        id: 1,
-        max_len: None,
-        group: None,
-        port: None,
-        ttl: None,
-    };
-    stage.orders.put_daemons(Some(vec![daemon]), None);
-    stage.put(&[WEB]);
-    kernel.is(WEB);
-    (0..3).for_each(|_| stage.look());
-    stage.said_only(&["do it"]);
-    assert_eq!(stage.orders.picture().refused.len(), 1);
-    kernel.change(|state| state.no_links.clear());
-    stage.look();
-    stage.hears("sync daemon started: backup on eth7");
-    assert!(stage.orders.picture().refused.is_empty());
-}
-
-#[test]
 fn lvs_flush_removes_what_others_balance_but_not_what_is_wanted() {
     let kernel = Fake::default();
     kernel.add(WEB);
@@ -381,32 +405,6 @@ fn lvs_flush_removes_what_others_balance_but_not_what_is_wanted() {
     kernel.add("TCP 10.9.9.9:80 rr: 10.9.9.8:80=1");
     stage.look();
     kernel.is(&format!("{WEB}\nTCP 10.9.9.9:80 rr: 10.9.9.8:80=1"));
-}
-
-#[test]
-fn sync_daemons_follow_and_leave_with_us_and_those_of_others_stay() {
-    let kernel = Fake::default();
-    let daemon = |role| SyncDaemon {
-        role,
-        interface: "eth0".into(),
-        id: 1,
-        max_len: None,
-        group: None,
-        port: None,
-        ttl: None,
-    };
-    use hacluster_net::netlink::ipvs::SyncRole::{Backup, Master};
-    kernel.change(|state| state.daemons.push(daemon(Backup)));
-    let mut stage = Stage::open(&kernel, false);
-    stage.orders.put_daemons(None, None);
-    stage.look();
-    assert_eq!(kernel.0.lock().unwrap().daemons.len(), 1, "not ours");
-    stage.orders.put_daemons(Some(vec![daemon(Master)]), None);
-    stage.hears("sync daemon started: master on eth0, id 1");
-    assert_eq!(kernel.0.lock().unwrap().daemons, [daemon(Master)]);
-    stage.orders.stop(FlushOnStop::Ours);
-    stage.hears("sync daemon stopped: master");
-    assert!(kernel.0.lock().unwrap().daemons.is_empty());
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub struct Picture {
     pub services: BTreeMap<ServiceKey, (Stats, BTreeMap<DestKey, Counted>)>,
     /// What the kernel refuses of what is wanted.
     pub refused: Vec<Arc<str>>,
+    /// Wanted virtual servers that it does not have because of a refusal, or that nobody takes connections
+    /// for because of one; and that refusal.
+    pub unserved: BTreeMap<ServiceKey, Arc<str>>,
     /// How often something that others did was mended.
     pub mended: u64,
     /// Sync daemons that run, for people: `master on eth0, id 1`.
@@ -118,7 +121,7 @@ impl Orders {
         });
     }
 
-    /// The kernel's timeouts shall be these.
+    /// The kernel's timeouts shall be these; zeros leave it what it has.
     pub fn put_timeouts(&self, timeouts: Timeouts) {
         self.add(|pending| pending.timeouts = Some(timeouts));
     }

@@ -108,3 +108,63 @@ fn a_successor_judges_a_check_by_all_who_use_it() {
     stage.table(&format!("{WEB} 10.0.0.3:80=1\nTCP 10.0.0.1:8080 wrr: 10.0.0.2:80=1"));
     stage.stop();
 }
+
+#[test]
+fn a_reload_touches_what_changed_and_keeps_what_is_known() {
+    let stage = Stage::open();
+    stage.configure(vec![web()]);
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1");
+    stage.report(A, false, "refused");
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.3:80=1");
+    let mut heavier = web();
+    heavier.servers[1].weight = 7;
+    stage.kernel.forget_commands();
+    stage.configure(vec![heavier]);
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.3:80=7");
+    assert_eq!(stage.kernel.commands(), 1, "only the difference is sent");
+    let known: Vec<_> = stage.looks.0.lock().unwrap().iter().map(|wanted| wanted.known).collect();
+    assert!(known.contains(&Verdict::Bad), "what is known stays: {known:?}");
+    stage.configure(vec![]);
+    stage.table("");
+    stage.stop();
+}
+
+#[test]
+fn a_successor_adopts_what_is_there_and_removes_what_nobody_wants_any_more() {
+    let stage = Stage::open();
+    let old = virtual_server("10.0.0.1 8080", "10.0.0.1:8080", &[A]);
+    stage.configure(vec![web(), old]);
+    stage.report(A, false, "refused");
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.3:80=1\nTCP 10.0.0.1:8080 wrr:");
+    let (kernel, dir) = stage.kill();
+    kernel.add("TCP 10.0.0.77:80 rr: 10.0.0.78:80=5"); // somebody else's
+    kernel.forget_commands();
+    let stage = Stage::successor(kernel, dir);
+    stage.configure(vec![web()]);
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.3:80=1\nTCP 10.0.0.77:80 rr: 10.0.0.78:80=5");
+    assert_eq!(stage.kernel.commands(), 1, "what is equal is adopted, not set");
+    stage.report(A, true, "connected");
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1\nTCP 10.0.0.77:80 rr: 10.0.0.78:80=5");
+    stage.stop().0.is("TCP 10.0.0.77:80 rr: 10.0.0.78:80=5");
+}
+
+#[test]
+fn a_quorum_at_the_beginning_is_told_once_and_again_by_no_reload() {
+    let stage = Stage::open();
+    let alpha = |mut of: VirtualServer| {
+        of.servers.iter_mut().for_each(|server| server.checks[0].pace.alpha = true);
+        of
+    };
+    stage.configure(vec![web(), alpha(virtual_server("10.0.0.7 80", "10.0.0.7:80", &["10.0.0.8:80"]))]);
+    let line = stage.hears("VS [10.0.0.1]:tcp:80 UP");
+    assert!(line.contains("weight 2 up of 1 needed, as it is set up"), "{line}");
+    let mut heavier = web();
+    heavier.servers[0].weight = 9;
+    stage.configure(vec![heavier, virtual_server("10.0.0.9 80", "10.0.0.9:80", &["10.0.0.2:80"])]);
+    stage.hears("VS [10.0.0.9]:tcp:80 UP");
+    let said = stage.said.lock().unwrap();
+    let told: Vec<_> = said.iter().filter(|line| line.contains("| VS")).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    drop(said);
+    stage.stop();
+}

@@ -90,8 +90,11 @@ fn sync(mut table: Table<'_>, config: &Config) -> Option<SyncDaemon> {
     let id = table.integer("id", 0..=255).and_then(|id| u8::try_from(id).ok());
     let group =
         table.parsed("group", "a multicast address", |text| text.parse().ok().filter(IpAddr::is_multicast));
-    table.finish(&SYNC_KEYS);
     let short = |number: Option<u32>| number.and_then(|number| u16::try_from(number).ok());
+    if let Some(message) = short(max_len).and_then(|len| SyncDaemon::raised("max_len", len)) {
+        table.report(Severity::Hint, "out-of-range", "max_len", message, "");
+    }
+    table.finish(&SYNC_KEYS);
     Some(SyncDaemon {
         interface: interface?,
         router: router.map(|router| router.name.clone()),

@@ -158,7 +158,12 @@ fn option(daemon: &mut SyncDaemon, key: &str, value: &Word, findings: &Findings)
     };
     match key {
         "id" => daemon.id = number(0..=255).map_or(daemon.id, |id| id as u8),
-        "maxlen" => daemon.max_len = number(1..=SYNC_LEN_MAX),
+        "maxlen" => {
+            daemon.max_len = number(1..=SYNC_LEN_MAX);
+            if let Some(message) = daemon.max_len.and_then(|len| SyncDaemon::raised("maxlen", len)) {
+                findings.push(Diagnostic::new(Severity::Hint, "out-of-range", message).at(&value.span));
+            }
+        }
         "port" => daemon.port = number(1..=65_535),
         "ttl" => daemon.ttl = number(1..=255).map(|ttl| ttl as u8),
         _ => match value.text.parse::<IpAddr>().ok().filter(IpAddr::is_multicast) {
