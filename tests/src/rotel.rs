@@ -65,6 +65,20 @@ impl Rotel {
         Ok(Self { process })
     }
 
+    /// Starts it on `host` so that it takes everything and prints nothing of it.
+    pub fn sink(host: &Host) -> Result<Self> {
+        Self::sink_at(host, PORT)
+    }
+
+    /// As [`sink`](Self::sink), at another port.
+    pub fn sink_at(host: &Host, port: u16) -> Result<Self> {
+        let mut command = Command::new(Self::find()?);
+        command.args(["start", "--exporter", "blackhole"]);
+        command.arg("--otlp-grpc-endpoint").arg(format!("0.0.0.0:{port}"));
+        command.arg("--otlp-http-endpoint").arg("0.0.0.0:4318");
+        Ok(Self { process: host.spawn("rotel", command)? })
+    }
+
     /// All it printed.
     pub fn text(&self) -> String {
         self.process.lines().iter().map(|line| format!("{}\n", line.text)).collect()

@@ -24,20 +24,43 @@ fn telemetry() {
     let telemetry = &loaded.config.telemetry;
     assert_eq!(telemetry.otlp.as_deref(), Some("http://127.0.0.1:4317"));
     assert_eq!((telemetry.traces, telemetry.logs, telemetry.interval_ms), (true, false, 5_000));
+    assert_eq!((telemetry.timeout_ms, &telemetry.headers_file), (10_000, &None));
     assert!(telemetry.keepalived_names && telemetry.prometheus.is_some() && telemetry.is_on());
     assert!(!load("[telemetry]\nmetrics = true").config.telemetry.is_on(), "off unless told where to");
     for wrong in [
         "otlp = \"127.0.0.1:4317\"",
         "otlp = \"http://user:secret@127.0.0.1:4317\"",
         "otlp = \"http://127.0.0.1:4317/v1\"",
-        "otlp = \"https://127.0.0.1:4318\"\nprotocol = \"http\"",
         "protocol = \"smoke\"",
         "prometheus = \"224.0.0.1:9650\"",
         "interval = 0",
+        "timeout = 0",
+        "timeout = 61",
+        "headers_file = \"\"",
         "nonsense = 1",
     ] {
         let loaded = load(&format!("[telemetry]\n{wrong}"));
         assert_eq!(findings(&loaded).len(), 1, "{wrong}: {:?}", findings(&loaded));
         assert!(!loaded.config.telemetry.is_on(), "{wrong}");
+    }
+}
+
+#[test]
+fn headers_that_everybody_on_the_way_could_read_are_warned_of() {
+    for (place, told) in [
+        ("http://127.0.0.1:4317", 0),
+        ("http://[::1]:4317", 0),
+        ("http://localhost:4318", 0),
+        ("https://collector.example:4318", 0),
+        ("http://collector.example:4318", 1),
+        ("http://192.0.2.7:4317", 1),
+    ] {
+        let loaded =
+            load(&format!("[telemetry]\notlp = {place:?}\nheaders_file = \"otlp.headers\"\ntimeout = 3"));
+        assert_eq!(findings(&loaded).len(), told, "{place}: {:?}", findings(&loaded));
+        assert!(findings(&loaded).iter().all(|found| found.starts_with("headers-in-clear ")));
+        let telemetry = &loaded.config.telemetry;
+        assert_eq!(telemetry.headers_file.as_deref(), Some(Path::new("/etc/hacluster/otlp.headers")));
+        assert_eq!((telemetry.timeout_ms, telemetry.is_on()), (3_000, true));
     }
 }

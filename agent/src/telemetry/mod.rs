@@ -16,6 +16,7 @@
 mod anchor;
 mod balance;
 mod export;
+mod headers;
 mod health;
 mod late;
 mod legacy;
@@ -24,6 +25,7 @@ mod meters;
 mod page;
 mod sample;
 mod spans;
+mod transport;
 pub(crate) mod words;
 mod work;
 
@@ -36,6 +38,7 @@ use crate::fact::Fact;
 use crate::lvs::Lvs;
 use crate::tally::Queue;
 use hacluster_conf::model::Telemetry as Settings;
+use hyper::header::HeaderMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -64,7 +67,8 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Running {
-    settings: Option<Settings>,
+    /// With the headers that the collector is sent.
+    settings: Option<(Settings, HeaderMap)>,
     worker: Option<work::Worker>,
 }
 
@@ -80,19 +84,25 @@ impl Telemetry {
     }
 
     /// Puts `settings` in force: starts, ends or starts anew what runs. Where they cannot be, what runs
-    /// goes on.
+    /// goes on. The file with headers is read each time: it may have changed.
     pub fn configure(&self, settings: &Settings) {
         let mut running = self.running();
-        if running.settings.as_ref() == Some(settings) {
+        let file = settings.headers_file.as_deref().filter(|_| settings.otlp.is_some());
+        let wanted = match headers::read(file) {
+            Ok(headers) => Some((settings.clone(), headers)),
+            Err(error) => return self.refused(&error, running.worker.is_some()),
+        };
+        if running.settings == wanted {
             return;
         }
-        let worker =
-            match settings.is_on().then(|| work::Worker::start(settings.clone(), self.0.sources.clone())) {
-                None => None,
-                Some(Ok(worker)) => Some(worker),
-                Some(Err(error)) => return self.refused(&error, running.worker.is_some()),
-            };
-        running.settings = Some(settings.clone());
+        let started = wanted.as_ref().filter(|(settings, _)| settings.is_on()).map(|(settings, headers)| {
+            work::Worker::start(settings.clone(), headers, self.0.sources.clone())
+        });
+        let worker = match started.transpose() {
+            Ok(worker) => worker,
+            Err(error) => return self.refused(&error, running.worker.is_some()),
+        };
+        running.settings = wanted;
         running.worker = worker; // the former one tells what is left, aside
     }
 

@@ -1,11 +1,12 @@
 //! The thread that makes telemetry of events, and what it runs.
 
-use super::export::{Complaints, Exporters, Queue, carry_all, queue};
+use super::export::{Complaints, Queue, carry_all, queue};
 use super::health::Signal;
 use super::lines::{Line, Writer};
 use super::meters::{Meters, SERIES_MAX};
 use super::sample::Sample;
 use super::spans::{Builder, Known};
+use super::transport::{Exporters, timeout};
 use super::{EVENTS, Feed, Sources, page};
 use crate::cluster::known::key_of;
 use crate::event::{Event, Identity};
@@ -13,6 +14,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use hacluster_conf::model::Telemetry as Settings;
 use hacluster_net::clock;
+use hyper::header::HeaderMap;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::MetricExporter;
@@ -34,8 +36,6 @@ use tokio::sync::{mpsc, oneshot};
 const TICK: Duration = Duration::from_secs(1);
 /// How long what is left may take when the agent ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
-/// How long a collector may take for the metrics.
-const METRICS_MAX: Duration = Duration::from_secs(10);
 /// Name of what is instrumented.
 const SCOPE: &str = "hacluster-agent";
 
@@ -47,7 +47,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(settings: Settings, sources: Sources) -> anyhow::Result<Self> {
+    pub(super) fn start(settings: Settings, headers: &HeaderMap, sources: Sources) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2) // exporters may block one
             .max_blocking_threads(2)
@@ -57,7 +57,7 @@ impl Worker {
             .context("cannot start its threads")?;
         let guard = runtime.enter();
         let resource = resource(&sources);
-        let exporters = Exporters::of(&settings, &resource)?;
+        let exporters = Exporters::of(&settings, headers, &resource)?;
         drop(guard);
         let (feed, events) = mpsc::channel(EVENTS);
         let (finished, ended) = std::sync::mpsc::channel();
@@ -163,22 +163,22 @@ async fn work(
 ) {
     let health = sources.board.telemetry().clone();
     health.begin();
-    let complaints = Complaints::new(sources.events.clone(), health.clone());
+    let complaints = Complaints::new(sources.events.clone(), health.clone(), exporters.trouble.clone());
     let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
     let reader = Reader(Arc::new(ManualReader::builder().build()));
     let page = prometheus::Registry::new();
     let provider = provider(&resource, &reader, &page);
     let shown = Arc::new(ArcSwap::from_pointee(Sample::default()));
     let meters = Meters::new(&provider.meter(SCOPE), shown.clone(), &health);
-    let mut tasks = tokio::task::JoinSet::new();
+    let (limit, mut tasks) = (timeout(&settings), tokio::task::JoinSet::new());
     let spans = exporters.spans.map(|exporter| {
         let (queue, waiting) = queue(Signal::Traces, &health);
-        tasks.spawn(carry_all(waiting, exporter, Signal::Traces, complaints.clone()));
+        tasks.spawn(carry_all(waiting, exporter, Signal::Traces, complaints.clone(), limit));
         queue
     });
     let lines = exporters.lines.map(|exporter| {
         let (queue, waiting) = queue(Signal::Logs, &health);
-        tasks.spawn(carry_all(waiting, exporter, Signal::Logs, complaints.clone()));
+        tasks.spawn(carry_all(waiting, exporter, Signal::Logs, complaints.clone(), limit));
         queue
     });
     let builder = Builder::new(scope.clone(), known(&sources));
@@ -187,7 +187,7 @@ async fn work(
     let (last, ends) = oneshot::channel::<()>();
     if let Some(exporter) = exporters.metrics {
         let every = Duration::from_millis(settings.interval_ms);
-        tasks.spawn(tell_metrics(exporter, reader, every, complaints.clone(), ends));
+        tasks.spawn(tell_metrics(exporter, reader, [every, limit], complaints.clone(), ends));
     }
     let serving = settings.prometheus.map(|at| {
         let names = settings.keepalived_names.then(|| shown.clone());
@@ -242,7 +242,7 @@ fn known(sources: &Sources) -> Known {
 async fn tell_metrics(
     exporter: MetricExporter,
     reader: Reader,
-    every: Duration,
+    [every, limit]: [Duration; 2],
     complaints: Complaints,
     mut ends: oneshot::Receiver<()>,
 ) {
@@ -255,10 +255,10 @@ async fn tell_metrics(
             reader.collect(&mut all)?;
             exporter.export(&all).await
         };
-        let error = match tokio::time::timeout(METRICS_MAX, told).await {
+        let error = match tokio::time::timeout(limit, told).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {} s", METRICS_MAX.as_secs())),
+            Err(_) => Some(format!("no answer within {} s", limit.as_secs())),
         };
         match error {
             None => {

@@ -9,6 +9,7 @@
 //! Contract: every figure is the median of its repetitions unless its name says otherwise. Nothing
 //! is asserted: the table says which aims are met. A program that is absent leaves its column empty.
 
+mod collectors;
 mod config;
 mod control;
 mod daemon;
@@ -28,6 +29,7 @@ mod stand_ins;
 mod stats;
 mod stops;
 mod takeover;
+mod telemetry;
 mod tracked;
 mod usage;
 mod verdicts;
@@ -41,7 +43,7 @@ use std::fmt::Write as _;
 /// A group of benchmarks: its name, what it is, and how it is run.
 type Group = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 15] = [
     ("takeover", takeover::run),
     ("scale", scale::run),
     ("tracked", tracked::run),
@@ -55,6 +57,8 @@ const GROUPS: [Group; 13] = [
     ("stop", stops::run),
     ("verdict", verdicts::run),
     ("control", control::run),
+    ("telemetry", telemetry::run),
+    ("collectors", collectors::run),
 ];
 
 /// What every group needs to know.

@@ -51,12 +51,18 @@ impl Row {
 #[derive(Clone, Debug)]
 pub struct Report {
     rows: Vec<Row>,
+    text: String,
     keepalived_installed: bool,
 }
 
 impl Report {
     pub(super) fn new(keepalived_installed: bool) -> Self {
-        Self { rows: Vec::new(), keepalived_installed }
+        Self { rows: Vec::new(), text: String::new(), keepalived_installed }
+    }
+
+    /// Adds a text of its own below the table, which is left out without rows.
+    pub(super) fn text(&mut self, text: &str) {
+        self.text.push_str(text);
     }
 
     /// Adds a row; figures are those of the agent and of keepalived.
@@ -72,6 +78,9 @@ impl fmt::Display for Report {
             let [name, agent, keepalived, ratio, aim, met] = cells;
             writeln!(f, "| {name:<52} | {agent:>12} | {keepalived:>12} | {ratio:>6} | {aim:<22} | {met:<6} |")
         };
+        if self.rows.is_empty() {
+            return f.write_str(&self.text);
+        }
         line(f, ["measured", "agent", "keepalived", "ratio", "aim", "met?"])?;
         line(f, ["---", "---:", "---:", "---:", "---", "---"])?;
         for row in &self.rows {
@@ -86,12 +95,12 @@ impl fmt::Display for Report {
             let (agent, keepalived) = (show(row.agent, "-"), show(row.keepalived, absent));
             line(f, [&row.name, agent.trim(), keepalived.trim(), &ratio, &row.aim(), row.met()])?;
         }
-        Ok(())
+        f.write_str(&self.text)
     }
 }
 
 /// Three digits that count.
-fn figure(value: f64) -> String {
+pub(super) fn figure(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 || value == 0.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),

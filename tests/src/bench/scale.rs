@@ -186,6 +186,13 @@ fn under_load(stand: &Stand, daemon: &Process, window: Duration) -> Result<Optio
 }
 
 pub(super) fn lateness(adverts: &[Record]) -> Option<Lateness> {
+    let off = off_schedule(adverts);
+    let at = |percent| percentile(&off, percent);
+    Some(Lateness { p50: at(50.0)?, p99: at(99.0)?, max: at(100.0)? })
+}
+
+/// By how much the time between two adverts of one virtual router differs from the interval, in ms.
+pub(super) fn off_schedule(adverts: &[Record]) -> Vec<f64> {
     let mut last: HashMap<(usize, u8), u64> = HashMap::new();
     let mut off = Vec::new();
     for record in adverts {
@@ -194,6 +201,5 @@ pub(super) fn lateness(adverts: &[Record]) -> Option<Lateness> {
             off.push((ms_between(before, record.at) - 1_000.0).abs());
         }
     }
-    let at = |percent| percentile(&off, percent);
-    Some(Lateness { p50: at(50.0)?, p99: at(99.0)?, max: at(100.0)? })
+    off
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`collector`] | rotel, a real OTLP collector: one story over two nodes, logs and metrics |
 //! | [`ways`] | the same over HTTP and TLS |
+//! | [`proxy`] | the same behind nginx, which wants TLS and a header |
 //! | [`change`] | collectors switched by a reload |
 //! | [`stop`] | the last story of a node that stops |
 //! | [`balance`] | a real server that leaves: one reason in log, events, view and span; hooks and mail in its trace |
@@ -20,6 +21,7 @@ mod change;
 mod collector;
 mod journal;
 mod page;
+mod proxy;
 mod stop;
 mod ways;
 
@@ -30,6 +32,7 @@ fn main() {
     let mut suite = Suite::enter();
     collector::trials(&mut suite);
     ways::trials(&mut suite);
+    proxy::trials(&mut suite);
     change::trials(&mut suite);
     stop::trials(&mut suite);
     balance::trials(&mut suite);

@@ -57,7 +57,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
 }
 
 /// A failover by an agent with these `settings` reaches the collector.
-fn story(cluster: &Cluster<'_>, rotel: &Rotel, settings: &str) -> Result<()> {
+pub(crate) fn story(cluster: &Cluster<'_>, rotel: &Rotel, settings: &str) -> Result<()> {
     let _pair = told_by(cluster, settings)?;
     let said = cluster.ctl(&["failover", "vi_1", "--yes"])?.well()?;
     cluster.served_by("right")?;

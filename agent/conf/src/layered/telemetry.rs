@@ -4,14 +4,16 @@ use super::table::Table;
 use crate::diag::Severity;
 use crate::model::telemetry::{OtlpProtocol, Telemetry};
 use crate::notation::is_host_and_port;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 /// Keys of `[telemetry]`.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 11] = [
     "otlp",
     "protocol",
     "authority",
+    "headers_file",
+    "timeout",
     "traces",
     "metrics",
     "logs",
@@ -21,6 +23,8 @@ const KEYS: [&str; 9] = [
 ];
 /// Longest time between metrics, in seconds.
 const INTERVAL_MAX_SECS: u32 = 3_600;
+/// Longest time for one request, in seconds.
+const TIMEOUT_MAX_SECS: u32 = 60;
 
 /// Reads it over what lower layers said; relative names are looked for in `folder`.
 pub(super) fn telemetry(mut table: Table<'_>, telemetry: &mut Telemetry, folder: &Path) {
@@ -34,6 +38,12 @@ pub(super) fn telemetry(mut table: Table<'_>, telemetry: &mut Telemetry, folder:
     if let Some(file) = table.text("authority") {
         telemetry.authority = Some(folder.join(file));
     }
+    if let Some(file) = table.text("headers_file") {
+        telemetry.headers_file = Some(folder.join(file));
+    }
+    if let Some(secs) = table.integer("timeout", 1..=TIMEOUT_MAX_SECS) {
+        telemetry.timeout_ms = u64::from(secs) * 1_000;
+    }
     table.set_bool("traces", &mut telemetry.traces);
     table.set_bool("metrics", &mut telemetry.metrics);
     table.set_bool("logs", &mut telemetry.logs);
@@ -46,12 +56,12 @@ pub(super) fn telemetry(mut table: Table<'_>, telemetry: &mut Telemetry, folder:
         telemetry.prometheus = Some(at);
     }
     table.set_bool("keepalived_names", &mut telemetry.keepalived_names);
-    let secret = telemetry.otlp.as_ref().is_some_and(|url| url.starts_with("https://"));
-    if secret && telemetry.protocol == OtlpProtocol::Http {
-        let message = "OTLP over HTTP speaks no TLS here: nothing is sent".to_owned();
-        let mend = "write protocol = \"grpc\", or send to a collector on this node";
-        table.report(Severity::Error, "otlp-http-tls", "otlp", message, mend);
-        telemetry.otlp = None;
+    let clear = telemetry.otlp.as_deref().and_then(|url| url.strip_prefix("http://"));
+    if telemetry.headers_file.is_some() && clear.is_some_and(|place| !is_here(place)) {
+        let message =
+            "without TLS the headers to the collector can be read by everybody on the way".to_owned();
+        let mend = "write https://, or send to a collector on this node";
+        table.report(Severity::Warning, "headers-in-clear", "headers_file", message, mend);
     }
     table.finish(&KEYS);
 }
@@ -60,4 +70,11 @@ pub(super) fn telemetry(mut table: Table<'_>, telemetry: &mut Telemetry, folder:
 fn url(text: &str) -> Option<String> {
     let place = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
     is_host_and_port(place.trim_end_matches('/')).then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// Whether `place`, a host and its port, is on this node.
+fn is_here(place: &str) -> bool {
+    let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }

@@ -6,12 +6,17 @@ use std::path::PathBuf;
 /// `[telemetry]`. As it is by default nobody is told anything and nothing runs for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    /// The OTLP collector: `http://host:4317`, or `https://` for gRPC over TLS; `None` for none.
+    /// The OTLP collector: `http://host:4317`, or `https://` for TLS; `None` for none.
     pub otlp: Option<String>,
     /// How it is spoken to.
     pub protocol: OtlpProtocol,
     /// The authority that signed the collector's certificate; `None` for those of the system.
     pub authority: Option<PathBuf>,
+    /// Headers of every request to the collector, `Name: value` a line; its values are secrets.
+    pub headers_file: Option<PathBuf>,
+    /// How long the collector may take for one request, in milliseconds: 1 s to 1 min. What could not be told
+    /// for six times as long is given up.
+    pub timeout_ms: u64,
     /// Tell it traces.
     pub traces: bool,
     /// Tell it metrics.
@@ -42,6 +47,8 @@ impl Default for Telemetry {
             otlp: None,
             protocol: OtlpProtocol::Grpc,
             authority: None,
+            headers_file: None,
+            timeout_ms: 10_000,
             traces: true,
             metrics: true,
             logs: true,
