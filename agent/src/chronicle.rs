@@ -246,6 +246,7 @@ impl Chronicle {
                 | Fact::Standing(_)
                 | Fact::Held(_)
                 | Fact::Tracked(_)
+                | Fact::Verdict(_)
                 | Fact::Group(_)
                 | Fact::Claimed(_)
                 | Fact::Released(_)

@@ -5,6 +5,7 @@ use crate::fact::Fact;
 use crate::lvs::Notice;
 use crate::mailbox::Sender;
 use crate::story::Trail;
+use crate::watch::Verdict;
 use hacluster_core::machine::{Fault, Note, Reason, StateKind, Transition};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::Discard;
@@ -225,14 +226,7 @@ pub enum What {
         error: NetError,
     },
     /// Something that is tracked is good or bad now.
-    Tracker {
-        /// Kind and name.
-        name: String,
-        /// What is known.
-        reading: Reading,
-        /// What was seen.
-        why: Arc<str>,
-    },
+    Tracker(Arc<Verdict>),
     /// Another configuration came into force; one line of what that means.
     Reload(String),
     /// Another configuration was not put in force, with the reason.
@@ -320,8 +314,8 @@ impl What {
             Self::Fact(_) => Level::Silent,
             Self::Balance(notice) if notice.warning => Level::Warning,
             Self::Balance(_) => Level::Info,
-            Self::Tracker { reading: Reading::Bad | Reading::Unknown, .. } => Level::Warning,
-            Self::Tracker { .. } => Level::Info,
+            Self::Tracker(verdict) if verdict.is_good() => Level::Info,
+            Self::Tracker(_) => Level::Warning,
             Self::Interface { now: InterfaceState::Up(Some(_)), .. } => Level::Info,
             Self::Interface { .. }
             | Self::Note(_)
@@ -403,7 +397,7 @@ impl fmt::Display for What {
             | Self::Telemetry { text, .. }
             | Self::Notified { text, .. } => f.write_str(text),
             Self::Balance(notice) => notice.fmt(f),
-            Self::Tracker { name, reading, why } => fmt_tracker(name, *reading, why, f),
+            Self::Tracker(verdict) => fmt_tracker(verdict, f),
             Self::Reload(what) => write!(f, "reload: {what}"),
             Self::ReloadRefused(why) => write!(f, "reload refused: {why}"),
             Self::Hurried { priority } => write!(
@@ -417,8 +411,9 @@ impl fmt::Display for What {
     }
 }
 
-fn fmt_tracker(name: &str, reading: Reading, why: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match reading {
+fn fmt_tracker(verdict: &Verdict, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Verdict { name, why, .. } = verdict;
+    match verdict.reading {
         Reading::Good => write!(f, "{name} is good: {why}"),
         Reading::Bad => write!(f, "{name} failed: {why}"),
         Reading::Number(_) | Reading::Unknown => write!(f, "{name}: {why}"),

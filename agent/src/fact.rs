@@ -9,7 +9,7 @@ use crate::notify::LastHook;
 use crate::orders::Orders;
 use crate::story::{Balanced, Claim, Mailed, Release, Said, Step};
 use crate::tally::Tally;
-use crate::watch::{Tracked, View};
+use crate::watch::{Tracked, Verdict, View};
 use hacluster_conf::model::{Address, Authentication, Preemption, VirtualRouter};
 use hacluster_core::interval::Seconds;
 use hacluster_core::machine::{Faults, StateKind, Transition};
@@ -37,6 +37,9 @@ pub enum Fact {
     Held(Held),
     /// What is tracked does this to it; told by the protocol thread.
     Tracked(Arc<Tracked>),
+    /// A link that routers track changed; told by the protocol thread. Of everything else that is tracked
+    /// a line tells.
+    Verdict(Arc<Verdict>),
     /// The sync group it belongs to, and how that stands; told by the protocol thread.
     Group(Option<Arc<GroupNow>>),
     /// Everything that is watched on this node.
@@ -45,7 +48,8 @@ pub enum Fact {
     Notified(Arc<LastHook>),
     /// It exists no more.
     Removed,
-    /// Its addresses are in place and announced; told by the kernel thread, once for each claim.
+    /// Its addresses are in place and announced; told by the kernel thread, once for each claim, and where
+    /// it succeeded before all were announced once more, with what came since.
     Claimed(Arc<Claim>),
     /// Its addresses are gone; told by the kernel thread.
     Released(Release),

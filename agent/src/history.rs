@@ -102,7 +102,7 @@ impl History {
     pub fn take(&self, event: &Event, now: Moment) {
         let line = match &event.what {
             What::Transition { .. } => changed(event, now).map(Line::Changed),
-            What::Fact(Fact::Claimed(claim)) => {
+            What::Fact(Fact::Claimed(claim)) if claim.whole => {
                 let done = claim.announced.map_or(event.at, |(_, last)| last);
                 event.trail.and_then(|trail| self.past().served(trail, done)).map(Line::Served)
             }

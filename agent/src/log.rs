@@ -110,9 +110,12 @@ impl<'a> Details<'a> {
                 span_id,
                 ..Self::default()
             },
-            What::Tracker { name, why, .. } => {
-                Self { tracker: Some(name), reason: Some(why.to_string()), span_id, ..Self::default() }
-            }
+            What::Tracker(verdict) => Self {
+                tracker: Some(&verdict.name),
+                reason: Some(verdict.why.to_string()),
+                span_id,
+                ..Self::default()
+            },
             What::Balance(notice) => {
                 let told = notice.told.as_deref();
                 Self {

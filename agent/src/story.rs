@@ -27,6 +27,8 @@ pub struct Claim {
     pub announced: Option<(Instant, Instant)>,
     /// All addresses of the router.
     pub addresses: usize,
+    /// All that are in place are announced. With a gap between announcements a claim succeeds before.
+    pub whole: bool,
 }
 
 impl Claim {
@@ -35,7 +37,7 @@ impl Claim {
 
     /// Begins now, for so many addresses.
     pub fn new(begun: Instant, addresses: usize) -> Self {
-        Self { begun, batches: Vec::new(), announced: None, addresses }
+        Self { begun, batches: Vec::new(), announced: None, addresses, whole: false }
     }
 
     /// One more batch.

@@ -3,8 +3,11 @@
 //! Atomic numbers instead of events: a count per packet costs neither a lock nor a message, and a
 //! reader always sees the latest.
 
+use crate::api::convert;
+use hacluster_core::machine::{StateKind, Transition};
 use hacluster_core::receive::DiscardKind;
 use hacluster_core::time::Duration;
+use hacluster_proto::v1::ReasonKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters of one virtual router since it was added; the protocol thread alone writes them.
@@ -18,12 +21,43 @@ pub struct Tally {
     pub send_failures: Count,
     /// Changes to Master.
     pub became_master: Count,
+    /// All changes of state.
+    pub changes: Changes,
     /// Dropped adverts by kind.
     pub discarded: [Count; DiscardKind::COUNT],
     /// Timers by how late they were served.
     pub lateness: Lateness,
     /// Adverts that were believed, by how long they waited to be read; where the kernel says so.
     pub waited: Lateness,
+}
+
+/// Changes of state, by the state entered and the kind of the reason.
+#[derive(Debug, Default)]
+pub struct Changes([[Count; Self::KINDS]; StateKind::ALL.len()]);
+
+impl Changes {
+    /// More than the highest number of a kind.
+    const KINDS: usize = 16;
+
+    /// One more.
+    pub fn add(&self, of: &Transition) {
+        let kind = usize::try_from(i32::from(convert::reason(&of.reason))).unwrap_or(0);
+        let to = StateKind::ALL.iter().position(|state| *state == of.to);
+        if let Some(count) = to.and_then(|to| self.0[to].get(kind)) {
+            count.add_one();
+        }
+    }
+
+    /// Every pair with how often it was so far; most never are.
+    pub fn all(&self) -> impl Iterator<Item = (StateKind, ReasonKind, u64)> {
+        StateKind::ALL.iter().zip(&self.0).flat_map(|(state, counts)| {
+            let kinds = counts
+                .iter()
+                .zip(0..)
+                .filter_map(|(count, kind)| Some((*state, ReasonKind::try_from(kind).ok()?, count.get())));
+            kinds.collect::<Vec<_>>()
+        })
+    }
 }
 
 /// How late things were done that were due: how many, and how late together, for each of
@@ -148,6 +182,22 @@ static DROPPED: [Count; Queue::ALL.len()] = [const { Count::new() }; Queue::ALL.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacluster_core::machine::{Fault, Reason};
+
+    #[test]
+    fn changes_are_counted_by_state_and_kind() {
+        let changes = Changes::default();
+        let change = |to, reason| Transition { from: StateKind::Backup, to, reason };
+        let stopped = change(StateKind::Initialize, Reason::Stopped);
+        let gone = Reason::Fault(Fault::Link);
+        for change in [stopped, change(StateKind::Fault, gone), change(StateKind::Fault, gone)] {
+            changes.add(&change);
+        }
+        let some: Vec<_> = changes.all().filter(|(.., count)| *count > 0).collect();
+        let expected =
+            [(StateKind::Initialize, ReasonKind::Stopped, 1), (StateKind::Fault, ReasonKind::Fault, 2)];
+        assert_eq!(some, expected);
+    }
 
     #[test]
     fn lateness_counts_and_adds_up_by_bound() {

@@ -20,10 +20,13 @@ use super::plan::PeerView;
 use super::{Cluster, Ours, Peer, Place, lock};
 use crate::chronicle::Change;
 use crate::story::{Step, Trail};
+use crate::watch::Verdict;
+use hacluster_core::priority::Priority;
 use hacluster_core::vrid::Vrid;
+use hacluster_net::clock;
 use hacluster_proto::v1::{self, MoveOutcome as Outcome};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
@@ -147,6 +150,18 @@ impl Cluster {
         outranks(ours) && (alone() || self.companions(ours).iter().all(outranks))
     }
 
+    /// The verdict that made a member of the sync group of `ours` lower than `better`, if that is why.
+    fn verdict_between(&self, ours: &Ours, better: u32) -> Option<Arc<Verdict>> {
+        let better = Priority::from_wire(u8::try_from(better).ok()?);
+        let companions = self.companions(ours);
+        let members = std::iter::once(ours).chain(&companions);
+        let chronicle = self.0.board.read();
+        members.filter_map(|member| chronicle.router(&member.place)).find_map(|view| {
+            let since = view.standing?.entered;
+            view.tracked.moves.across(better, since, clock::now()).cloned()
+        })
+    }
+
     /// What was told may be old: every candidate is asked again.
     async fn give_to_the_better(self, ours: Ours) {
         let better = |peer: &str| self.peer(peer).is_some_and(|peer| self.is_outranked_by(&ours, &peer));
@@ -156,7 +171,9 @@ impl Cluster {
         if candidates.is_empty() {
             return;
         }
-        let trail = Some(Trail::begin());
+        let best = candidates.iter().map(|candidate| candidate.priority).max();
+        let verdict = best.and_then(|best| self.verdict_between(&ours, best));
+        let trail = Some(verdict.map_or_else(Trail::begin, |verdict| verdict.trail.child()));
         let wish =
             Wish { by: self.name(), reason: "its priority is higher".to_owned(), trail, ..Wish::default() };
         let step = Step::begin("agent.give_to_the_better", wish.by.clone());

@@ -51,6 +51,7 @@ fn takeover(cause: TakeoverCause, trail: Trail) -> Event {
 fn claimed(trail: Trail) -> Event {
     let mut claim = Claim::new(at(10), 2);
     [11, 12].into_iter().for_each(|second| claim.announce(at(second)));
+    claim.whole = true;
     let what = Fact::Claimed(Arc::new(claim)).into();
     Event { at: at(13), router: Some(identity("VI_1", 51)), what, trail: Some(trail) }
 }

@@ -220,7 +220,7 @@ impl Hands {
     fn replace(&mut self, before: Holding, holding: &mut Holding) {
         (holding.want, holding.rounds, holding.usable) = (before.want, before.rounds, before.usable);
         (holding.restorations, holding.settled) = (before.restorations, before.settled);
-        holding.claim = before.claim;
+        (holding.claim, holding.claiming) = (before.claim, before.claiming);
         let gone = holding.plan.succeed(before.plan);
         self.withdraw_plan(gone);
         let mut dropped = Vec::new();

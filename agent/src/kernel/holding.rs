@@ -194,6 +194,18 @@ impl Holding {
         self.claim.take_if(|_| in_place && announced)
     }
 
+    /// What is to be told of the claim: when it has `succeeded`, and when everything is announced.
+    pub(super) fn take_told(&mut self, succeeded: bool) -> Option<(Trail, Claim)> {
+        let waits = self.claim.is_some() || self.queued || self.want != Want::Present;
+        let whole = !waits && self.slots.iter().filter(|slot| slot.present).all(|slot| slot.announced);
+        let (trail, claim) = self.claiming.as_mut().filter(|_| succeeded || whole)?;
+        claim.whole = whole;
+        let told = (*trail, claim.clone());
+        claim.batches.clear();
+        self.claiming.take_if(|_| whole);
+        Some(told)
+    }
+
     /// Which addresses are there, unless that was told already. Compares without allocating.
     pub(super) fn held_news(&mut self, filter_missing: bool) -> Option<Held> {
         let served = self.drops && filter_missing;
@@ -267,6 +279,7 @@ fn broadcast(address: &Address) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hacluster_core::time::Instant;
     use hacluster_core::vrid::Vrid;
 
     fn holding(count: u8) -> Holding {
@@ -327,6 +340,26 @@ mod tests {
         let mut none = holding(0);
         none.begin_claim(1, 7);
         assert_eq!(none.take_claimed(), Some(7), "without addresses nothing is left to do");
+    }
+
+    /// With a gap the first address stands for all; what is told of the last one must not be its time.
+    #[test]
+    fn a_claim_with_a_gap_is_told_again_when_all_is_announced() {
+        let mut holding = holding(2);
+        holding.gap = Duration::from_secs(1);
+        holding.begin_claim(1, 7);
+        holding.claiming = Some((Trail::begin(), Claim::new(Instant::ZERO, 2)));
+        holding.slots.iter_mut().for_each(|slot| slot.present = true);
+        assert_eq!(holding.take_told(false), None, "nothing is announced");
+        holding.slots[0].announced = true;
+        let succeeded = holding.take_claimed().is_some();
+        let (_, first) = holding.take_told(succeeded).unwrap();
+        assert!(succeeded && !first.whole);
+        assert_eq!(holding.take_told(false), None);
+        holding.slots[1].announced = true;
+        let (_, last) = holding.take_told(false).unwrap();
+        assert!(last.whole && last.batches.is_empty());
+        assert_eq!(holding.take_told(false), None, "told once");
     }
 
     #[test]

@@ -148,6 +148,9 @@ impl Hands {
         let released = holding.releasing.take();
         let all_refused = holding.want == Want::Present && of > 0 && holding.present() == 0;
         let refused = holding.claim.take_if(|_| all_refused);
+        if refused.is_some() {
+            holding.claiming = None;
+        }
         if let Some((trail, release)) = released {
             let told = Event::now(Some(identity.clone()), Fact::Released(release));
             self.events.send_or_drop(told.on(trail));
@@ -210,12 +213,13 @@ impl Hands {
     /// Tells of claims that have succeeded.
     pub(super) fn report_claimed(&mut self) {
         for holding in self.holdings.values_mut() {
-            if let Some(claim) = holding.take_claimed() {
+            let claimed = holding.take_claimed();
+            if let Some(claim) = claimed {
                 self.reports.send_patiently(Report::Claimed { id: holding.id, claim, at: clock::now() });
-                if let Some((trail, claim)) = holding.claiming.take() {
-                    let told = Event::now(Some(holding.identity.clone()), Fact::Claimed(Arc::new(claim)));
-                    self.events.send_or_drop(told.on(trail));
-                }
+            }
+            if let Some((trail, claim)) = holding.take_told(claimed.is_some()) {
+                let told = Event::now(Some(holding.identity.clone()), Fact::Claimed(Arc::new(claim)));
+                self.events.send_or_drop(told.on(trail));
             }
         }
     }

@@ -58,16 +58,14 @@ impl Arrivals {
                 TakeoverCause::Silence | TakeoverCause::MasterSilent(_) | TakeoverCause::HandedOver(_),
             )
             | Reason::GaveAway(_)
-            | Reason::GroupYielded
             | Reason::ResignedOnRequest
             | Reason::Started
             | Reason::OwnerStarted
-            | Reason::Stopped
-            | Reason::Fault(_)
-            | Reason::Recovered(_) => {
+            | Reason::Stopped => {
                 let said = self.latest.filter(|arrival| Some(arrival.read) == last_word);
                 return (said.map(Arrival::came).or(last_word), said.and_then(|said| said.waited));
             }
+            Reason::GroupYielded | Reason::Fault(_) | Reason::Recovered(_) => None, // of no advert
         };
         (arrival.map(Arrival::came), arrival.and_then(|arrival| arrival.waited))
     }

@@ -11,10 +11,11 @@ use crate::kernel::RouterId;
 use crate::orders::Orders;
 use crate::pulse::Pulse;
 use crate::story::Trail;
-use crate::watch::Tracked;
+use crate::watch::{Tracked, Verdict};
 use hacluster_conf::model::VirtualRouter;
 use hacluster_core::priority::Priority;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// Ties an answer to its command. Chosen by whoever asks, who never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,8 @@ pub enum Command {
         place: Place,
         /// Points, faults and their causes; none when nothing is tracked there any more.
         tracked: Option<Tracked>,
+        /// What made it so; none when the configuration did.
+        verdict: Option<Arc<Verdict>>,
     },
     /// Other orders are in force. Nothing answers: a place where no router runs needs none.
     ///

@@ -301,7 +301,7 @@ impl Engine {
 
     pub(super) fn feed_alone(&mut self, id: RouterId, now: Instant, input: Input) {
         let Some(router) = self.routers.get_mut(&id) else { return };
-        let (mut own, before) = router.beginnings(now);
+        let (mut own, before) = router.beginnings(now, &input);
         let (mut changed, mut spoke) = (false, None);
         router.machine.handle(now, input);
         while let Some(action) = router.machine.poll_action() {

@@ -10,7 +10,9 @@ use crate::story::Trail;
 use crate::tally::Tally;
 use crate::translate;
 use hacluster_conf::model::VirtualRouter;
-use hacluster_core::machine::{Fault, Machine, Note, Parameters, Reason, State, StateKind, Transition};
+use hacluster_core::machine::{
+    Fault, Input, Machine, Note, Parameters, Reason, State, StateKind, TakeoverCause, Transition,
+};
 use hacluster_core::priority::Priority;
 use hacluster_core::receive::{Discard, DiscardKind, Expectation, Heard};
 use hacluster_core::time::{Duration, Instant};
@@ -262,6 +264,7 @@ impl Router {
         self.entered = now;
         self.latest = Some((trail, now));
         self.last = Some((transition, priority));
+        self.tally.changes.add(&transition);
         if transition.to == StateKind::Master {
             self.tally.became_master.add_one();
         }
@@ -290,8 +293,8 @@ impl Router {
         }
     }
 
-    /// The story at hand, and what may lead to a change.
-    pub(super) fn beginnings(&self, now: Instant) -> (Option<Trail>, Before) {
+    /// The story at hand, and what may lead to a change that `input` may bring.
+    pub(super) fn beginnings(&self, now: Instant, input: &Input) -> (Option<Trail>, Before) {
         if let Some(story) = self.story.filter(|story| now < story.until) {
             return (Some(story.trail), Before::Command(story.began));
         }
@@ -299,7 +302,22 @@ impl Router {
             State::Backup(backup) => backup.master.map(|(_, at)| at),
             State::Initialize | State::Master(_) | State::Fault => None,
         };
-        (None, Before::LastWord(heard))
+        (self.outranked_by(now, input), Before::LastWord(heard))
+    }
+
+    /// The story of a change for a priority that `input` may bring: it goes on from the verdict that made
+    /// ours the lower or the higher one.
+    fn outranked_by(&self, now: Instant, input: &Input) -> Option<Trail> {
+        let other = match (self.machine.state(), input) {
+            (State::Master(_), Input::Heard(heard)) => *heard,
+            (State::Backup(backup), Input::Heard(_) | Input::Tick) => match backup.cause {
+                TakeoverCause::LowerPriority(heard) => heard,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let verdict = self.watched.verdict(other.priority, self.entered, now)?;
+        Some(verdict.trail.child())
     }
 
     /// The latest change.

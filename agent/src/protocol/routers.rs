@@ -29,7 +29,7 @@ impl Engine {
             }
             Command::Remove { id } => self.remove(id),
             Command::Groups(definitions) => self.define_groups(definitions),
-            Command::Tracked { place, tracked } => self.tracked(place, tracked),
+            Command::Tracked { place, tracked, verdict } => self.tracked(place, tracked, verdict.as_ref()),
             Command::Orders { place, orders } => self.order(&place, orders),
             Command::TakeOver { place, from, lead, ticket, trail } => {
                 self.take_over(&place, from, lead, (ticket, trail));
@@ -105,7 +105,7 @@ impl Engine {
         let definition = definition(id, router);
         self.outbox.put(Order::Define(definition));
         self.obey(id, orders);
-        self.weigh(id);
+        self.weigh(id, None);
         self.apply_interface(id);
         self.or_trouble(attached);
     }
@@ -146,7 +146,7 @@ impl Engine {
     fn start(&mut self, id: RouterId, adopt: bool) {
         let Some(router) = self.routers.get_mut(&id) else { return };
         router.adopts.get_or_insert(adopt);
-        self.weigh(id);
+        self.weigh(id, None);
     }
 
     /// Starts the router once the kernel thread knows its addresses and all is known that could keep

@@ -6,18 +6,22 @@
 //! ```
 
 use super::engine::Engine;
-use super::router::Router;
-use crate::event::Place;
+use super::router::{Router, Story};
+use crate::event::{Event, Place};
 use crate::fact::Fact;
 use crate::kernel::{InterfaceNow, RouterId};
-use crate::watch::{Cause, Tracked};
+use crate::watch::{Cause, Tracked, Verdict};
 use hacluster_conf::model::{TrackerId, TrackerKind, VirtualRouter};
 use hacluster_core::machine::{Fault, Input};
 use hacluster_core::priority::Priority;
+use hacluster_core::time::{Duration, Instant};
 use hacluster_core::track::{Effect, Reading, sum};
 use hacluster_net::clock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What follows from a verdict at once follows within this.
+const VERDICT_COUNTS: Duration = Duration::from_secs(1);
 
 /// Interfaces by name as last reported: `None` does not exist, one never reported is missing here.
 pub(super) type Links = BTreeMap<String, Option<InterfaceNow>>;
@@ -61,6 +65,11 @@ impl Watched {
         sum(base, [Effect::Points(self.sum.points)]).priority
     }
 
+    /// The verdict that put the priority on the other side of `other`, after `since`.
+    pub(super) fn verdict(&self, other: Priority, since: Instant, now: Instant) -> Option<&Arc<Verdict>> {
+        self.sum.moves.across(other, since, now)
+    }
+
     /// For whoever asks.
     pub(super) fn fact(&self) -> Fact {
         Fact::Tracked(self.sum.clone())
@@ -68,7 +77,7 @@ impl Watched {
 
     /// Adds up; returns whether anything differs from before.
     fn add_up(&mut self, configured: &VirtualRouter, links: &Links) -> bool {
-        let mut sum = self.told.clone();
+        let mut sum = Tracked { moves: self.sum.moves.clone(), ..self.told.clone() };
         let mut causes = sum.causes.to_vec();
         let interfaces = configured.tracked.iter().filter(|used| used.tracker.kind == TrackerKind::Interface);
         for used in interfaces {
@@ -113,15 +122,35 @@ pub(super) fn interfaces(router: &VirtualRouter) -> impl Iterator<Item = &String
     tracked.filter(|tracker| tracker.kind == TrackerKind::Interface).map(|tracker| &tracker.name)
 }
 
+impl Router {
+    /// What it does until this is undone follows from `verdict`. Gives the story that it had before.
+    fn owes_to(&mut self, verdict: &Verdict) -> (Story, Option<Story>) {
+        let until = clock::now() + VERDICT_COUNTS;
+        let story = Story { trail: verdict.trail.child(), began: verdict.at, until };
+        (story, self.story.replace(story))
+    }
+
+    /// Adds up what is tracked; returns whether that is news.
+    fn add_up(&mut self, links: &Links, verdict: Option<&Arc<Verdict>>) -> bool {
+        let before = self.parameters().priority;
+        let news = self.watched.add_up(&self.configured, links);
+        let after = self.parameters().priority;
+        if let Some(verdict) = verdict.filter(|_| before != after) {
+            Arc::make_mut(&mut self.watched.sum).moves.note(before, after, verdict);
+        }
+        news
+    }
+}
+
 impl Engine {
     /// The watching thread has spoken.
-    pub(super) fn tracked(&mut self, place: Place, tracked: Option<Tracked>) {
+    pub(super) fn tracked(&mut self, place: Place, tracked: Option<Tracked>, verdict: Option<&Arc<Verdict>>) {
         let known = tracked.clone().unwrap_or_default();
         if let Ok(id) = self.router_at(&place) {
             if let Some(router) = self.routers.get_mut(&id) {
                 router.watched.know(Some(&known));
             }
-            self.weigh(id);
+            self.weigh(id, verdict);
         }
         match tracked {
             Some(tracked) => self.told.insert(place, tracked),
@@ -134,22 +163,47 @@ impl Engine {
         let uses = |router: &Router| interfaces(&router.configured).any(|name| name == interface);
         let users: Vec<RouterId> =
             self.routers.iter().filter(|(_, router)| uses(router)).map(|(id, _)| *id).collect();
+        if users.is_empty() {
+            return;
+        }
+        let tracker = TrackerId { kind: TrackerKind::Interface, name: interface.to_owned() };
+        let (reading, text) = link(&tracker, &self.links);
+        let verdict = Arc::new(Verdict::now(tracker.to_string(), reading, text.into()));
+        let mut counts = false;
         for id in users {
-            self.weigh(id);
+            counts |= self.weigh(id, Some(&verdict));
+        }
+        if counts {
+            let (at, trail) = (verdict.at, Some(verdict.trail));
+            let what = Fact::Verdict(verdict).into();
+            self.queues.events.send_or_drop(Event { at, router: None, what, trail });
         }
     }
 
-    /// Draws the conclusions from everything the router tracks.
-    pub(super) fn weigh(&mut self, id: RouterId) {
-        let Some(router) = self.routers.get_mut(&id) else { return };
-        if router.watched.add_up(&router.configured, &self.links) {
+    /// Draws the conclusions from everything the router tracks; `verdict` is what changed of that.
+    /// Returns whether anything did.
+    pub(super) fn weigh(&mut self, id: RouterId, verdict: Option<&Arc<Verdict>>) -> bool {
+        let Some(router) = self.routers.get_mut(&id) else { return false };
+        let news = router.add_up(&self.links, verdict);
+        if news {
             router.tell(&self.queues.events, router.watched.fact());
         }
         let (parameters, fault) = (router.parameters(), router.watched.fault().is_some());
-        if *router.machine.parameters() != parameters {
+        let changes = *router.machine.parameters() != parameters;
+        let stories = verdict.map(|verdict| router.owes_to(verdict));
+        if changes {
             self.feed(id, clock::now(), Input::Parameters(parameters));
         }
         self.set_fault(id, Fault::Tracked, fault);
+        if let Some((story, former)) = stories
+            && let Some(router) = self.routers.get_mut(&id)
+        {
+            // A change has used it up.
+            if router.story.is_some_and(|at_hand| at_hand.trail == story.trail) {
+                router.story = former;
+            }
+        }
         self.start_when_ready(id);
+        news
     }
 }

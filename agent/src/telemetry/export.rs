@@ -37,14 +37,32 @@ pub(super) struct Complaints {
     events: EventSender,
     health: Arc<Health>,
     trouble: Trouble,
-    /// When something was last said, and what had been given up by then.
-    said: Arc<Mutex<(Option<Instant>, u64)>>,
+    said: Arc<Mutex<Said>>,
+}
+
+/// What was said of troubles.
+#[derive(Debug, Default)]
+struct Said {
+    /// When of a trouble.
+    ill: Option<Instant>,
+    /// When of its end.
+    well: Option<Instant>,
+    /// Its end is still to be said.
+    open: bool,
+    /// What had been given up by the latest line.
+    dropped: u64,
+    /// What does not work.
+    troubled: Vec<Option<Signal>>,
+}
+
+fn is_recent(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| at.elapsed() < COMPLAINT_INTERVAL)
 }
 
 impl Complaints {
     pub(super) fn new(events: EventSender, health: Arc<Health>, trouble: Trouble) -> Self {
-        let dropped = health.dropped();
-        Self { events, health, trouble, said: Arc::new(Mutex::new((None, dropped))) }
+        let said = Said { dropped: health.dropped(), ..Said::default() };
+        Self { events, health, trouble, said: Arc::new(Mutex::new(said)) }
     }
 
     /// An attempt at `part` failed; `None` is the page.
@@ -55,16 +73,22 @@ impl Complaints {
         };
         self.health.tried(part, error);
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.0.is_some_and(|at| at.elapsed() < COMPLAINT_INTERVAL) {
+        if !said.troubled.contains(&part) {
+            said.troubled.push(part);
+        }
+        if is_recent(said.ill) {
             return;
         }
+        (said.ill, said.open) = (Some(Instant::now()), true);
+        let what = format!("{what}: {error}. Virtual routers are not affected");
+        self.say(&mut said, true, &what);
+    }
+
+    fn say(&self, said: &mut Said, warning: bool, what: &str) {
         let dropped = self.health.dropped();
-        let text = format!(
-            "{what}: {error}. Virtual routers are not affected; {} item(s) given up since the last such line",
-            dropped.saturating_sub(said.1)
-        );
-        *said = (Some(Instant::now()), dropped);
-        self.events.send_or_drop(Event::now(None, What::Telemetry { warning: true, text }));
+        let lost = dropped.saturating_sub(std::mem::replace(&mut said.dropped, dropped));
+        let text = format!("{what}; {lost} item(s) given up since the last such line");
+        self.events.send_or_drop(Event::now(None, What::Telemetry { warning, text }));
     }
 
     /// Of everything that is counted.
@@ -72,9 +96,15 @@ impl Complaints {
         &self.health
     }
 
-    /// It works.
+    /// It works. Once everything does again, that is said, too, as sparingly.
     pub(super) fn works(&self, part: Option<Signal>) {
         self.health.tried(part, "");
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.troubled.retain(|troubled| *troubled != part);
+        if said.open && said.troubled.is_empty() && !is_recent(said.well) {
+            (said.well, said.open) = (Some(Instant::now()), false);
+            self.say(&mut said, false, "collectors are told again");
+        }
     }
 }
 
@@ -176,6 +206,7 @@ async fn carry<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Level;
     use crate::mailbox::mailbox;
     use hacluster_net::poll::Wake;
     use opentelemetry_sdk::error::OTelSdkError;
@@ -285,6 +316,32 @@ mod tests {
         assert_eq!(error(), "no");
         complaints.works(Some(Signal::Logs));
         assert_eq!(error(), "");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_trouble_is_said_once_everything_works_again() {
+        let (events, heard) = mailbox(1_024, &Wake::new().unwrap());
+        let health = Arc::<Health>::default();
+        let complaints = Complaints::new(events, health.clone(), Trouble::default());
+        let said = || heard.pop().map(|event| (event.what.level(), event.what.to_string()));
+        complaints.works(Some(Signal::Logs));
+        assert_eq!(said(), None, "nothing was wrong");
+        for signal in [Signal::Logs, Signal::Traces] {
+            complaints.failed(Some(signal), "the collector takes nothing", "no");
+        }
+        assert!(said().is_some() && said().is_none());
+        health.of(Signal::Logs).dropped.fetch_add(7, Relaxed);
+        complaints.works(Some(Signal::Logs));
+        assert_eq!(said(), None, "traces are still refused");
+        complaints.works(Some(Signal::Traces));
+        let text = "collectors are told again; 7 item(s) given up since the last such line".to_owned();
+        assert_eq!(said(), Some((Level::Info, text)));
+        // To and fro makes no more lines.
+        for _ in 0..100 {
+            complaints.failed(Some(Signal::Logs), "the collector takes no logs", "no");
+            complaints.works(Some(Signal::Logs));
+        }
+        assert_eq!(said(), None);
     }
 
     #[tokio::test(start_paused = true)]

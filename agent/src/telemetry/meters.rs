@@ -5,22 +5,24 @@
 //! | [`book`] | how instruments are made, and their list |
 //! | [`routers`] | virtual routers, their adverts and addresses |
 //! | [`node`] | trackers, peers, programs, queues, telemetry itself |
+//! | [`ledger`] | what is counted by events |
 //! | [`balance`] | virtual and real servers, checks, the kernel's IPVS |
 //!
 //! Cardinality: per virtual router at most four states, the causes of drops and the reasons of changes; of
 //! virtual and real servers the first [`SERVICES_MAX`](super::sample::SERVICES_MAX) and
 //! [`SERVERS_MAX`](super::sample::SERVERS_MAX); never an address that comes and goes, never a label that
-//! changes while the series lives. What is told at a moment comes from one [`Sample`], consistent in itself.
+//! changes while the series lives. What only grows is counted elsewhere and goes on when settings change; its
+//! series are there before the first change. One collection is told of one [`Sample`], see [`Shown`].
 
 mod balance;
 mod book;
+mod ledger;
 mod node;
 mod routers;
 
 use super::health::Health;
 use super::late::Told;
 use super::sample::Sample;
-use super::words::{reason_kind, state};
 use crate::check::Counted;
 use crate::event::{Event, What};
 use crate::fact::Fact;
@@ -28,23 +30,62 @@ use crate::story::Delivery;
 use crate::tally::{Lateness, Tally};
 use arc_swap::ArcSwap;
 use book::{Book, words};
+pub(super) use ledger::Ledger;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use opentelemetry::metrics::{Histogram, Meter};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const SCRIPTS: &str = "hacluster.notify.scripts";
+const MAILS: &str = "hacluster.notify.mails";
+const LOST: &str = "hacluster.events.lost";
+const BALANCED: &str = "hacluster.lvs.transitions";
+
+/// Hooks of virtual routers and their groups, whose series are there before they ran.
+const HOOKS: [&str; 7] = [
+    "notify",
+    "notify_master",
+    "notify_backup",
+    "notify_fault",
+    "notify_stop",
+    "notify_deleted",
+    "notify_master_rx_lower_pri",
+];
 
 /// Series of one instrument; more fall together into one that says so.
 pub(super) const SERIES_MAX: usize = 20_000;
 
-type Shown = Arc<ArcSwap<Sample>>;
+/// What is told, the same all through a collection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    sample: ArcSwap<Sample>,
+    /// Held while somebody collects: another sample waits for that.
+    collecting: Mutex<()>,
+}
+
+impl Shown {
+    /// What is told.
+    pub(super) fn load(&self) -> Arc<Sample> {
+        self.0.sample.load_full()
+    }
+
+    /// Nothing else is told until `collect` is done.
+    pub(super) fn during<R>(&self, collect: impl FnOnce() -> R) -> R {
+        let _collecting = self.0.collecting.lock().unwrap_or_else(PoisonError::into_inner);
+        collect()
+    }
+
+    fn store(&self, sample: Sample) {
+        self.during(|| self.0.sample.store(Arc::new(sample)));
+    }
+}
 
 /// The instruments that are fed; the others look by themselves.
 pub(super) struct Meters {
-    transitions: Counter<u64>,
-    balanced: Counter<u64>,
-    scripts: Counter<u64>,
-    mails: Counter<u64>,
-    lost: Counter<u64>,
+    ledger: Arc<Ledger>,
     lateness: Histogram<f64>,
     receive_delay: Histogram<f64>,
     check_lateness: Histogram<f64>,
@@ -67,18 +108,30 @@ fn of_router(name: &str, vrid: u8, interface: &str) -> [KeyValue; 3] {
     ]
 }
 
+/// Those that events feed.
+fn fed(book: &mut Book<'_>, ledger: &Arc<Ledger>) {
+    let text = "Notification programs that have ended";
+    book.kept(words(SCRIPTS, "{run}", &["hacluster.notify.hook", "outcome"], text), ledger);
+    for hook in HOOKS {
+        ["success", "failure"].iter().for_each(|outcome| ledger.add(SCRIPTS, &[hook, outcome], 0));
+    }
+    let text = "Mails that were sent, refused by the server, or dropped (too many, too old)";
+    book.kept(words(MAILS, "{mail}", &["outcome"], text), ledger);
+    Delivery::ALL.iter().for_each(|(_, name)| ledger.add(MAILS, &[name], 0));
+    let text = "Events that came faster than they could be told";
+    book.kept(words(LOST, "{event}", &[], text), ledger);
+    ledger.add(LOST, &[], 0);
+    let text = "Real servers that came (up) or went (down), and quorums that were reached or lost";
+    let labels = &["lvs.service", "lvs.subject", "lvs.state"];
+    book.kept(words(BALANCED, "{transition}", labels, text), ledger);
+}
+
 impl Meters {
-    pub(super) fn new(meter: &Meter, shown: Shown, health: &Arc<Health>) -> Self {
-        Self::written_down(&mut Book::new(meter), shown, health)
+    pub(super) fn new(meter: &Meter, shown: Shown, health: &Arc<Health>, ledger: Arc<Ledger>) -> Self {
+        Self::written_down(&mut Book::new(meter), shown, health, ledger)
     }
 
-    fn written_down(book: &mut Book<'_>, shown: Shown, health: &Arc<Health>) -> Self {
-        let transitions = book.fed(words(
-            "hacluster.vrrp.transitions",
-            "{transition}",
-            &["vrrp.router", "vrrp.vrid", "network.interface.name", "vrrp.state", "vrrp.reason"],
-            "Changes of state, by the state entered and the reason",
-        ));
+    fn written_down(book: &mut Book<'_>, shown: Shown, health: &Arc<Health>, ledger: Arc<Ledger>) -> Self {
         routers::instruments(book, &shown);
         let bounds = || Lateness::BOUNDS.iter().map(|micros| *micros as f64 / 1e6).collect();
         let lateness = book.histogram(
@@ -88,87 +141,33 @@ impl Meters {
         let text = "From the kernel's receiving an advert to the agent's";
         let receive_delay =
             book.histogram(words("hacluster.vrrp.adverts.receive_delay", "s", &[], text), bounds());
-        let scripts = book.fed(words(
-            "hacluster.notify.scripts",
-            "{run}",
-            &["hacluster.notify.hook", "outcome"],
-            "Notification programs that have ended",
-        ));
-        let mails = book.fed(words(
-            "hacluster.notify.mails",
-            "{mail}",
-            &["outcome"],
-            "Mails that were sent, refused by the server, or dropped (too many, too old)",
-        ));
-        for (_, name) in Delivery::ALL {
-            mails.add(0, &[KeyValue::new("outcome", name)]); // the series is there before the first one
-        }
-        let lost = book.fed(words(
-            "hacluster.events.lost",
-            "{event}",
-            &[],
-            "Events that came faster than they could be told",
-        ));
-        lost.add(0, &[]);
+        fed(book, &ledger);
         node::instruments(book, &shown, health);
-        let balanced = book.fed(words(
-            "hacluster.lvs.transitions",
-            "{transition}",
-            &["lvs.service", "lvs.subject", "lvs.state"],
-            "Real servers that came (up) or went (down), and quorums that were reached or lost",
-        ));
         balance::instruments(book, &shown);
         let check_lateness = book.histogram(
             words("hacluster.lvs.check.lateness", "s", &[], "How late tries of checks began"),
             bounds(),
         );
         let (told, told_of_checks, services, began) = (BTreeMap::new(), None, Vec::new(), false);
-        Self {
-            transitions,
-            balanced,
-            scripts,
-            mails,
-            lost,
-            lateness,
-            receive_delay,
-            check_lateness,
-            shown,
-            told,
-            told_of_checks,
-            services,
-            began,
-        }
+        Self { ledger, lateness, receive_delay, check_lateness, shown, told, told_of_checks, services, began }
     }
 
     /// Counts what happened.
     pub(super) fn take(&self, event: &Event) {
-        match (&event.what, &event.router) {
-            (What::Transition { transition, .. }, Some(router)) => {
-                let [name, vrid, interface] = of_router(&router.name, router.vrid.get(), &router.interface);
-                let to = KeyValue::new("vrrp.state", state(transition.to));
-                let reason = KeyValue::new("vrrp.reason", reason_kind(&transition.reason));
-                self.transitions.add(1, &[name, vrid, interface, to, reason]);
-            }
-            (What::Balance(notice), _) => {
+        match &event.what {
+            What::Balance(notice) => {
                 let Some(told) = notice.told.as_ref().filter(|told| told.check.is_none()) else { return };
                 let subject = if told.called.server.is_some() { "server" } else { "quorum" };
-                let labels = [
-                    KeyValue::new("lvs.service", told.called.service.clone()),
-                    KeyValue::new("lvs.subject", subject),
-                    KeyValue::new("lvs.state", if told.up { "up" } else { "down" }),
-                ];
-                self.balanced.add(1, &labels);
+                let state = if told.up { "up" } else { "down" };
+                self.ledger.add(BALANCED, &[&told.called.service, subject, state], 1);
             }
-            (What::Fact(Fact::Notified(last)), _) => {
-                let outcome = if last.success { "success" } else { "failure" };
-                let labels =
-                    [KeyValue::new("hacluster.notify.hook", last.hook), KeyValue::new("outcome", outcome)];
-                self.scripts.add(1, &labels);
+            What::Fact(Fact::Notified(last)) => {
+                self.ledger.add(SCRIPTS, &[last.hook, if last.success { "success" } else { "failure" }], 1);
             }
-            (What::Fact(Fact::Mailed(mailed)), _) => {
-                self.mails.add(mailed.count, &[KeyValue::new("outcome", mailed.delivery.name())]);
+            What::Fact(Fact::Mailed(mailed)) => {
+                self.ledger.add(MAILS, &[mailed.delivery.name()], mailed.count);
             }
-            (What::Lost(count), _) => self.lost.add(*count, &[]),
+            What::Lost(count) => self.ledger.add(LOST, &[], *count),
             _ => {}
         }
     }
@@ -195,7 +194,7 @@ impl Meters {
             self.told_of_checks = Some((checks.clone(), told));
         }
         self.begin_transitions(&sample);
-        self.shown.store(Arc::new(sample));
+        self.shown.store(sample);
     }
 
     /// A series that begins with its first transition would hide that from `increase`.
@@ -205,15 +204,16 @@ impl Meters {
         if services == self.services {
             return;
         }
-        for service in &services {
-            for (subject, state) in
-                [("server", "up"), ("server", "down"), ("quorum", "up"), ("quorum", "down")]
-            {
-                let (subject, state) =
-                    (KeyValue::new("lvs.subject", subject), KeyValue::new("lvs.state", state));
-                self.balanced.add(0, &[service.clone(), subject, state]);
+        let names: BTreeSet<_> = services.iter().map(|label| label.value.to_string()).collect();
+        for name in &names {
+            for subject in ["server", "quorum"] {
+                ["up", "down"].iter().for_each(|state| self.ledger.add(BALANCED, &[name, subject, state], 0));
             }
         }
+        self.ledger.keep(BALANCED, |values| values.first().is_some_and(|name| names.contains(name)));
         self.services = services;
     }
 }
+
+#[cfg(test)]
+mod tests;

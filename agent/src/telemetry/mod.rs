@@ -53,6 +53,8 @@ pub(super) struct Sources {
     cluster: Cluster,
     lvs: Lvs,
     events: EventSender,
+    /// What was counted by events.
+    ledger: Arc<meters::Ledger>,
 }
 
 /// Tells collectors. Copies are the same one.
@@ -75,7 +77,7 @@ struct Running {
 impl Telemetry {
     /// Tells of `board`, `cluster` and `lvs`. Nothing runs before a configuration says so.
     pub fn new(board: Arc<Board>, cluster: Cluster, lvs: Lvs, events: EventSender) -> Self {
-        let sources = Sources { board, cluster, lvs, events };
+        let sources = Sources { board, cluster, lvs, events, ledger: Arc::default() };
         Self(Arc::new(Inner { sources, running: Mutex::default() }))
     }
 
@@ -155,6 +157,7 @@ fn is_told(what: &What) -> bool {
             Fact::Claimed(_)
                 | Fact::Released(_)
                 | Fact::Said(_)
+                | Fact::Verdict(_)
                 | Fact::Step(_)
                 | Fact::Notified(_)
                 | Fact::Mailed(_)

@@ -2,8 +2,7 @@
 
 use super::export::Complaints;
 use super::legacy;
-use super::sample::Sample;
-use arc_swap::ArcSwap;
+use super::meters::Shown;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -31,18 +30,19 @@ const SOON: (usize, Duration) = (20, Duration::from_millis(50));
 #[derive(Clone)]
 struct Page {
     registry: Registry,
-    /// What keepalived's names are told of, where that is wanted.
-    names: Option<Arc<ArcSwap<Sample>>>,
+    /// What is told.
+    shown: Shown,
+    /// In keepalived's names, too.
+    keepalived_names: bool,
 }
 
 /// Serves until the runtime ends.
 pub(super) async fn serve(
     at: SocketAddr,
-    registry: Registry,
-    names: Option<Arc<ArcSwap<Sample>>>,
+    (registry, shown, keepalived_names): (Registry, Shown, bool),
     complaints: Complaints,
 ) {
-    let page = Page { registry, names };
+    let page = Page { registry, shown, keepalived_names };
     let readers = Arc::new(Semaphore::new(READERS_MAX));
     let mut soon = SOON.0;
     let listener = loop {
@@ -90,7 +90,7 @@ impl Page {
         if request.method() != Method::GET {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
         }
-        match self.text() {
+        match self.shown.during(|| self.text()) {
             Ok(text) => plain(StatusCode::OK, text),
             Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n").into_bytes()),
         }
@@ -99,8 +99,8 @@ impl Page {
     fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        if let Some(names) = &self.names {
-            TextEncoder::new().encode(&legacy::families(&names.load())?, &mut text)?;
+        if self.keepalived_names {
+            TextEncoder::new().encode(&legacy::families(&self.shown.load())?, &mut text)?;
         }
         Ok(text)
     }

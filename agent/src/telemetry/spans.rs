@@ -12,11 +12,21 @@
 //!            `- ipvs.sync_daemon, lvs.wake     what the balancer does because of it
 //! ```
 //!
+//! What a tracker found begins the story of whatever follows from it, on all nodes:
+//!
+//! ```text
+//!   track.verdict                            script chk: exit 1                    node A
+//!   |- vrrp.failover  Master -> Fault        and below it peer.take_over ...       node A, node B
+//!   |- agent.give_to_the_better              where it only lowered the priority    node A
+//!   |  `- peer.take_over, vrrp.failover ...                                        node A, node B
+//!   `- vrrp.failover  Master -> Backup       or, without peers, once outranked     node A
+//! ```
+//!
 //! Real servers have stories of their own, see [`balance`].
 //!
 //! A child is told when it has ended, the change itself once it has settled: both addresses and advert
 //! are out, or nothing came any more for [`QUIET`]. Every time is the event's own. Memory is bounded by
-//! virtual routers and [`VERDICTS`].
+//! virtual routers.
 
 use super::anchor::Anchor;
 use super::words::{reason_kind, state};
@@ -24,21 +34,17 @@ use crate::event::{Event, Identity, Place, What, explain};
 use crate::fact::Fact;
 use crate::notify::LastHook;
 use crate::story::{Claim, Release, Said, Step, Trail};
-use hacluster_core::machine::{Fault, Reason, StateKind, TakeoverCause, Transition};
+use crate::watch::Verdict;
+use hacluster_core::machine::{Reason, StateKind, TakeoverCause, Transition};
 use hacluster_core::time::{Duration, Instant};
-use hacluster_core::track::Reading;
 use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Nothing more belongs to a change that was quiet for so long.
 const QUIET: Duration = Duration::from_secs(1);
-/// Verdicts that may turn out to be a cause.
-const VERDICTS: usize = 64;
-/// How long a verdict may have been there when it becomes a cause.
-const VERDICT_MAX: Duration = Duration::from_secs(2);
 
 /// Finds the story that peers told last of a virtual router.
 pub(super) type Known = Box<dyn Fn(&Identity) -> Option<Trail> + Send>;
@@ -48,7 +54,6 @@ pub(super) struct Builder {
     anchor: Anchor,
     scope: InstrumentationScope,
     changes: BTreeMap<Place, Change>,
-    verdicts: VecDeque<Verdict>,
     known: Known,
 }
 
@@ -66,18 +71,9 @@ struct Change {
     span: Option<SpanData>,
 }
 
-/// What a tracker found.
-struct Verdict {
-    name: String,
-    why: Arc<str>,
-    good: bool,
-    at: Instant,
-}
-
 impl Builder {
     pub(super) fn new(scope: InstrumentationScope, known: Known) -> Self {
-        let (anchor, changes, verdicts) = (Anchor::default(), BTreeMap::new(), VecDeque::new());
-        Self { anchor, scope, changes, verdicts, known }
+        Self { anchor: Anchor::default(), scope, changes: BTreeMap::new(), known }
     }
 
     /// Takes what happened; gives what has ended by it.
@@ -85,15 +81,7 @@ impl Builder {
         self.anchor.renew();
         match (&event.what, &event.router, event.trail) {
             (What::Transition { .. }, Some(router), Some(trail)) => self.changed(event, router, trail),
-            (What::Tracker { name, reading, why }, ..) => {
-                if self.verdicts.len() == VERDICTS {
-                    self.verdicts.pop_front();
-                }
-                let good = !matches!(reading, Reading::Bad | Reading::Unknown);
-                let (name, why) = (name.clone(), why.clone());
-                self.verdicts.push_back(Verdict { name, why, good, at: event.at });
-                Vec::new()
-            }
+            (What::Tracker(verdict) | What::Fact(Fact::Verdict(verdict)), ..) => vec![self.verdict(verdict)],
             (What::Balance(notice), _, Some(trail)) => {
                 notice.told.iter().flat_map(|told| self.balanced(told, trail, event.at)).collect()
             }
@@ -153,9 +141,8 @@ impl Builder {
         let former = before.as_ref().map(|change| change.trail);
         let mut done: Vec<_> = before.and_then(|mut change| change.end()).into_iter().collect();
         let words = explain(&transition.reason, detail.as_deref());
-        let verdict = self.cause(transition, detail.as_deref(), event.at);
         let led = began.filter(|_| is_led_to(transition));
-        let begins = verdict.map(|verdict| verdict.at).or(led).map_or(event.at, |at| at.min(event.at));
+        let begins = led.map_or(event.at, |at| at.min(event.at));
         let mut span = self.span(trail, name_of(transition), router, (begins, event.at));
         span.attributes.extend([
             KeyValue::new("vrrp.state.from", state(transition.from)),
@@ -173,15 +160,7 @@ impl Builder {
             links.dedup_by_key(|known| known.trace());
             span.links = links_to(&links);
         }
-        if let Some(verdict) = verdict {
-            let mut child = self.span(trail.child(), "track.verdict", router, (verdict.at, event.at));
-            child.attributes.extend([
-                KeyValue::new("hacluster.tracker.name", verdict.name.clone()),
-                KeyValue::new("hacluster.tracker.good", verdict.good),
-                KeyValue::new("hacluster.tracker.text", verdict.why.to_string()),
-            ]);
-            done.push(child);
-        } else if let (Some(led), Some(name)) = (led, wait_of(transition)) {
+        if let (Some(led), Some(name)) = (led, wait_of(transition)) {
             let mut wait = self.span(trail.child(), name, router, (led.min(event.at), event.at));
             if let Some(waited) = waited {
                 wait.span_kind = SpanKind::Consumer;
@@ -206,16 +185,17 @@ impl Builder {
         done
     }
 
-    /// The verdict that a fault speaks of.
-    fn cause(&self, transition: &Transition, detail: Option<&str>, at: Instant) -> Option<&Verdict> {
-        let tracked = Reason::Fault(Fault::Tracked) == transition.reason;
-        let detail = detail.filter(|_| tracked)?;
-        self.verdicts.iter().rev().find(|verdict| {
-            !verdict.good
-                && verdict.at <= at
-                && at.since(verdict.at) < VERDICT_MAX
-                && detail.contains(&verdict.name)
-        })
+    /// What a tracker found: the root of all that follows from it.
+    fn verdict(&self, verdict: &Verdict) -> SpanData {
+        let took = verdict.took.as_micros();
+        let begun = Instant::from_micros(verdict.at.as_micros().saturating_sub(took));
+        let mut span = self.bare(verdict.trail, "track.verdict", (begun, verdict.at));
+        span.attributes.extend([
+            KeyValue::new("hacluster.tracker.name", verdict.name.clone()),
+            KeyValue::new("hacluster.tracker.good", verdict.is_good()),
+            KeyValue::new("hacluster.tracker.text", verdict.why.to_string()),
+        ]);
+        span
     }
 
     /// A part of the change `trail` ended at `at`.
@@ -267,10 +247,10 @@ impl Builder {
         let done = claim.announced.map_or(at, |(_, last)| last);
         let mut began = None;
         let settled = self.part(router, trail, done, |change| {
-            change.claimed = true;
+            change.claimed = claim.whole;
             began = Some(change.began);
         });
-        if let Some((first, last)) = claim.announced {
+        if let Some((first, last)) = claim.announced.filter(|_| claim.whole) {
             let mut span = self.span(trail.child(), "net.announce", router, (first, last));
             let since = began.unwrap_or(claim.begun);
             span.attributes.extend([
@@ -410,7 +390,12 @@ fn is_led_to(of: &Transition) -> bool {
     wait_of(of).is_some()
         || matches!(
             of.reason,
-            Reason::TookOver(TakeoverCause::HandedOver(_)) | Reason::GaveAway(_) | Reason::ResignedOnRequest
+            Reason::TookOver(TakeoverCause::HandedOver(_))
+                | Reason::GaveAway(_)
+                | Reason::ResignedOnRequest
+                | Reason::Fault(_)
+                | Reason::Recovered(_)
+                | Reason::GroupYielded
         )
 }
 

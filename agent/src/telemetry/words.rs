@@ -2,6 +2,7 @@
 
 use crate::api::convert;
 use hacluster_core::machine::{Reason, StateKind};
+use hacluster_proto::v1::ReasonKind;
 
 /// `master`.
 pub(crate) fn state(of: StateKind) -> &'static str {
@@ -15,6 +16,11 @@ pub(crate) fn state(of: StateKind) -> &'static str {
 
 /// `silence`: as events and history have it.
 pub(crate) fn reason_kind(of: &Reason) -> String {
-    let name = convert::reason(of).as_str_name();
+    kind(convert::reason(of))
+}
+
+/// The same of the contract's word.
+pub(crate) fn kind(of: ReasonKind) -> String {
+    let name = of.as_str_name();
     name.strip_prefix("REASON_KIND_").unwrap_or(name).to_ascii_lowercase()
 }

@@ -3,7 +3,7 @@
 use super::export::{Complaints, Queue, carry_all, queue};
 use super::health::Signal;
 use super::lines::{Line, Writer};
-use super::meters::{Meters, SERIES_MAX};
+use super::meters::{Meters, SERIES_MAX, Shown};
 use super::sample::Sample;
 use super::spans::{Builder, Known};
 use super::transport::{Exporters, timeout};
@@ -11,7 +11,6 @@ use super::{EVENTS, Feed, Sources, page};
 use crate::cluster::known::key_of;
 use crate::event::{Event, Identity};
 use anyhow::Context;
-use arc_swap::ArcSwap;
 use hacluster_conf::model::Telemetry as Settings;
 use hacluster_net::clock;
 use hyper::header::HeaderMap;
@@ -168,8 +167,8 @@ async fn work(
     let reader = Reader(Arc::new(ManualReader::builder().build()));
     let page = prometheus::Registry::new();
     let provider = provider(&resource, &reader, &page);
-    let shown = Arc::new(ArcSwap::from_pointee(Sample::default()));
-    let meters = Meters::new(&provider.meter(SCOPE), shown.clone(), &health);
+    let shown = Shown::default();
+    let meters = Meters::new(&provider.meter(SCOPE), shown.clone(), &health, sources.ledger.clone());
     let (limit, mut tasks) = (timeout(&settings), tokio::task::JoinSet::new());
     let spans = exporters.spans.map(|exporter| {
         let (queue, waiting) = queue(Signal::Traces, &health);
@@ -187,11 +186,12 @@ async fn work(
     let (last, ends) = oneshot::channel::<()>();
     if let Some(exporter) = exporters.metrics {
         let every = Duration::from_millis(settings.interval_ms);
-        tasks.spawn(tell_metrics(exporter, reader, [every, limit], complaints.clone(), ends));
+        let told = (reader, shown.clone());
+        tasks.spawn(tell_metrics(exporter, told, [every, limit], complaints.clone(), ends));
     }
     let serving = settings.prometheus.map(|at| {
-        let names = settings.keepalived_names.then(|| shown.clone());
-        tokio::spawn(page::serve(at, page, names, complaints.clone()))
+        let page = (page, shown.clone(), settings.keepalived_names);
+        tokio::spawn(page::serve(at, page, complaints.clone()))
     });
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -241,7 +241,7 @@ fn known(sources: &Sources) -> Known {
 /// All metrics, from time to time and once at the end.
 async fn tell_metrics(
     exporter: MetricExporter,
-    reader: Reader,
+    (reader, shown): (Reader, Shown),
     [every, limit]: [Duration; 2],
     complaints: Complaints,
     mut ends: oneshot::Receiver<()>,
@@ -252,7 +252,7 @@ async fn tell_metrics(
         let last = tokio::time::timeout(every, &mut ends).await.is_ok();
         let mut all = ResourceMetrics::default();
         let told = async {
-            reader.collect(&mut all)?;
+            shown.during(|| reader.collect(&mut all))?;
             exporter.export(&all).await
         };
         let error = match tokio::time::timeout(limit, told).await {

@@ -3,7 +3,7 @@
 use super::connect::Target;
 use super::paced::{self, Way};
 use super::view::{Cause, Ran, Seen, Tracked, View, Wanted};
-use super::{Settings, balanced, file, process};
+use super::{Settings, Verdict, balanced, file, process};
 use crate::check::{self, Prober};
 use crate::event::{Event, EventSender, Place, What};
 use crate::fact::Fact;
@@ -16,6 +16,7 @@ use hacluster_conf::model::track::{Pace, Probe, Tracker};
 use hacluster_core::track::{Effect, Reading, Weight};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -153,10 +154,10 @@ impl Desk {
         self.tell_views();
         for place in gone {
             self.told.remove(&place);
-            self.commands.send_patiently(Command::Tracked { place, tracked: None });
+            self.commands.send_patiently(Command::Tracked { place, tracked: None, verdict: None });
         }
         for place in self.settings.users.keys().cloned().collect::<Vec<_>>() {
-            self.tell(&place);
+            self.tell(&place, None);
         }
     }
 
@@ -221,12 +222,13 @@ impl Desk {
         }
         let uses = |uses: &[(TrackerId, Weight)]| uses.iter().any(|(id, _)| id == tracker);
         let users = self.settings.users.iter().filter(|(_, of)| uses(of)).map(|(place, _)| place.clone());
-        // The verdict first: what follows from it must not wait for the log.
+        let verdict = Arc::new(Verdict::of(tracker.to_string(), &seen));
+        // First, which waits for nobody: what follows from it is told behind it.
+        let (at, trail) = (verdict.at, Some(verdict.trail));
+        self.events.send_or_drop(Event { at, router: None, what: What::Tracker(verdict.clone()), trail });
         for place in users.collect::<Vec<_>>() {
-            self.tell(&place);
+            self.tell(&place, Some(&verdict));
         }
-        let what = What::Tracker { name: tracker.to_string(), reading, why: seen.why };
-        self.events.send_or_drop(Event::now(None, what));
     }
 
     fn tell_views(&self) {
@@ -242,12 +244,13 @@ impl Desk {
         self.events.send_or_drop(Event::now(None, Fact::Trackers(views.into())));
     }
 
-    fn tell(&mut self, place: &Place) {
+    fn tell(&mut self, place: &Place, verdict: Option<&Arc<Verdict>>) {
         let Some(uses) = self.settings.users.get(place) else { return };
         let tracked = sum(uses, &self.running);
         if self.told.get(place) != Some(&tracked) {
             self.told.insert(place.clone(), tracked.clone());
-            self.commands.send_patiently(Command::Tracked { place: place.clone(), tracked: Some(tracked) });
+            let (place, tracked, verdict) = (place.clone(), Some(tracked), verdict.cloned());
+            self.commands.send_patiently(Command::Tracked { place, tracked, verdict });
         }
     }
 }
@@ -295,4 +298,51 @@ fn sum(uses: &[(TrackerId, Weight)], running: &BTreeMap<TrackerId, Running>) -> 
     }
     tracked.causes = causes.into();
     tracked
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::mailbox::mailbox;
+    use hacluster_conf::model::TrackerKind;
+    use hacluster_core::vrid::Vrid;
+    use hacluster_net::poll::Wake;
+
+    /// Whoever tells of what follows needs to find the cause, whatever is told first.
+    #[tokio::test]
+    async fn a_verdict_is_told_first_and_goes_along_with_its_command() {
+        let wake = Wake::new().unwrap();
+        let (commands, ordered) = mailbox(8, &wake);
+        let (events, told) = mailbox(8, &wake);
+        let (changes, receiver) = mpsc::channel(1);
+        let (source, readings) = tokio::sync::watch::channel(None);
+        let id = TrackerId { kind: TrackerKind::VirtualServer, name: "web".into() };
+        let place = Place { interface: "eth0".into(), vrid: Vrid::new(51).unwrap() };
+        let tracker = Tracker { id: id.clone(), probe: Probe::VirtualServer, weight: Weight::default() };
+        let settings = Settings {
+            trackers: BTreeMap::from([(id.clone(), tracker)]),
+            users: BTreeMap::from([(place, vec![(id, Weight::default())])]),
+            ..Settings::default()
+        };
+        let desk = tokio::spawn(run(settings, receiver, commands, events, readings));
+        // It knows of no virtual server at all: that is a verdict.
+        source.send(Some(Arc::default())).unwrap();
+        let verdict = loop {
+            match told.pop().map(|event| (event.trail, event.what)) {
+                Some((trail, What::Tracker(verdict))) => break (trail, verdict),
+                _ => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        assert_eq!(verdict.0, Some(verdict.1.trail));
+        let carried = loop {
+            match ordered.pop() {
+                Some(Command::Tracked { verdict: Some(verdict), .. }) => break verdict,
+                _ => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        assert!(Arc::ptr_eq(&carried, &verdict.1));
+        drop(changes);
+        desk.await.unwrap();
+    }
 }

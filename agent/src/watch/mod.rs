@@ -14,9 +14,11 @@ mod desk;
 mod file;
 mod paced;
 mod process;
+mod verdict;
 mod view;
 
 pub(crate) use file::{Listener, numbers};
+pub use verdict::{Moves, Verdict};
 pub use view::{Cause, Ran, Seen, Tracked, View};
 
 use crate::event::{EventSender, Place};

@@ -1,5 +1,6 @@
 //! What a tracker says, and what all trackers of a router together do to it.
 
+use super::Moves;
 use arc_swap::ArcSwap;
 use hacluster_conf::model::TrackerId;
 use hacluster_core::track::Reading;
@@ -106,6 +107,8 @@ pub struct Tracked {
     pub wait: bool,
     /// What adds or takes points, by name.
     pub causes: Arc<[Cause]>,
+    /// What verdicts made of the priority lately; the protocol thread keeps it.
+    pub moves: Moves,
 }
 
 /// One part of a router's points.

@@ -43,8 +43,7 @@ pub(crate) fn history(changes: &[Change], color: bool) -> String {
 }
 
 fn gap(change: &Change) -> String {
-    let unsure = change.gap_uncertainty_ms.unwrap_or(0.0);
-    let Some(gap) = change.gap_ms.or(change.unserved_ms) else {
+    let Some((gap, unsure)) = change.nobody_ruled() else {
         return if change.to == "master" { "?".to_owned() } else { String::new() };
     };
     let shown = span(Duration::from_secs_f64(gap / 1_000.0));

@@ -101,18 +101,44 @@ pub(crate) fn changes(events: &[NodeEvent]) -> Vec<Change> {
     found
 }
 
+impl Change {
+    /// To Master: how long nobody ruled before, in milliseconds, and how far that can be wrong.
+    ///
+    /// Who took over because the former master left or fell silent knows it best: its own clock measured
+    /// it, and it holds whatever the other did not live to write down.
+    pub(crate) fn nobody_ruled(&self) -> Option<(f64, f64)> {
+        let measured = self.unserved_ms.map(|gap| (gap, 0.0));
+        let told = self.gap_ms.map(|gap| (gap, self.gap_uncertainty_ms.unwrap_or(0.0)));
+        if is_bereft(&self.reason_kind) { measured.or(told) } else { told.or(measured) }
+    }
+}
+
+/// Whether a change for this reason says that nobody else rules.
+fn is_bereft(reason_kind: &str) -> bool {
+    ["silence", "resigned"].contains(&reason_kind)
+}
+
 impl Reign {
     /// The gap that `of` ends, with its uncertainty.
     fn take(&mut self, of: &NodeEvent) -> Option<(f64, f64)> {
         let transition = of.event.transition.as_ref()?;
         let (at, uncertainty) = (of.at_here?, of.uncertainty_ms.unwrap_or(0.0));
+        if transition.from == "initialize" && self.masters.contains(&of.node) {
+            // It began anew without a word of its end: nobody knows when that was.
+            self.masters.retain(|node| *node != of.node);
+            self.empty = None;
+        }
         if transition.to == "master" {
             let empty = self.empty.take();
-            // Handed over: the successor had the addresses before the other let go.
-            let none = !self.masters.is_empty() || transition.reason_kind == "handed_over";
+            let somebody = !self.masters.is_empty();
             self.masters.push(of.node.clone());
-            if none {
+            // Handed over: the successor had the addresses before the other let go.
+            if transition.reason_kind == "handed_over" {
                 return Some((0.0, 0.0));
+            }
+            if somebody {
+                // Who is not heard any more may have ended without a word.
+                return (!is_bereft(&transition.reason_kind)).then_some((0.0, 0.0));
             }
             let (since, node, theirs) = empty?;
             let gap = at.duration_since(since).as_secs_f64() * 1_000.0;
@@ -189,6 +215,31 @@ mod tests {
         // The same, told by clocks that differ by more than the move took.
         let events = [events[0].clone(), events[2].clone(), events[1].clone()];
         assert_eq!(gaps(&events), [None, None, Some(0.0)]);
+    }
+
+    /// A node that lost its power, came back, and tells what it kept, beside its successor.
+    #[test]
+    fn a_crash_leaves_a_gap_that_the_successor_measured() {
+        let mut events = [
+            event("node1", 0, "backup", "master", "silence"),
+            event("node2", 5_000, "backup", "master", "silence"),
+            event("node1", 9_000, "initialize", "backup", "started"),
+            event("node1", 9_100, "backup", "master", "lower_priority"),
+            event("node2", 9_101, "master", "backup", "yielded"),
+        ];
+        let told = events[1].event.transition.as_mut().unwrap();
+        told.unserved_ms = Some(3_600.0);
+        let told = changes(&events);
+        assert_eq!(told[1].gap_ms, None, "when the first one ended nobody knows");
+        assert_eq!(told[1].nobody_ruled(), Some((3_600.0, 0.0)));
+        assert_eq!(told[3].nobody_ruled(), Some((0.0, 0.0)), "the successor still ruled");
+        // The only one, twice.
+        let events = [
+            event("node1", 0, "backup", "master", "silence"),
+            event("node1", 9_000, "initialize", "backup", "started"),
+            event("node1", 9_100, "backup", "master", "silence"),
+        ];
+        assert_eq!(gaps(&events), [None, None, None]);
     }
 
     #[test]

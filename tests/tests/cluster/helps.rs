@@ -1,6 +1,6 @@
 //! Agents that go, or cannot any more, tell the others; and plain VRRP where they cannot be told.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use hacluster_lab::{LIMIT, Lab, wait_for};
 use hacluster_tests::harness::{
     CONTROL, Cluster, Instance, LAN, SIDE, Suite, VIP, Vigil, Wire, free, hold, trio,
@@ -13,6 +13,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_master_cut_from_its_clients_is_replaced_by_the_control_network", cut);
     suite.trial("without_the_control_network_a_crash_is_plain_vrrp", || uncontrolled(true));
     suite.trial("without_the_control_network_a_stop_is_plain_vrrp", || uncontrolled(false));
+    suite.trial("history_knows_how_long_nobody_ruled_after_a_crash", crash_in_history);
     suite.trial("a_flapping_control_network_changes_no_master", flapping);
 }
 
@@ -92,6 +93,30 @@ fn uncontrolled(crash: bool) -> Result<()> {
         let _left = cluster.start("left", Instance::new(100).master())?;
         cluster.served_by("left")?;
         cluster.ready()
+    })
+}
+
+fn crash_in_history() -> Result<()> {
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let pair = cluster.pair()?;
+        pair.left.kill()?;
+        hold(pair.right.host, VIP)?;
+        let _left = cluster.start("left", Instance::new(100).master())?;
+        cluster.served_by("left")?;
+        cluster.ready()?;
+        let said = cluster.ctl(&["history", "-o", "json"])?.well()?;
+        let told: serde_json::Value = serde_json::from_str(&said.out)?;
+        let fell_silent = |change: &&serde_json::Value| {
+            change["node"] == "right" && change["to"] == "master" && change["reason_kind"] == "silence"
+        };
+        let change = told.as_array().into_iter().flatten().find(fell_silent).context("no takeover")?;
+        let unserved = change["unserved_ms"].as_f64().context("nothing of how long nobody served")?;
+        ensure!(unserved > 1_000.0 && change["gap_ms"].is_null(), "{change:#}");
+        let said = cluster.ctl(&["history"])?.well()?;
+        let line = said.out.lines().find(|line| line.contains("fell silent")).context("no such line")?;
+        ensure!(!line.contains("not at all") && line.contains("s  "), "{}", said.out);
+        Ok(())
     })
 }
 

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`collector`] | rotel, a real OTLP collector: one story over two nodes, logs and metrics |
+//! | [`verdict`] | what a tracker found as the root of the story, over two nodes |
 //! | [`ways`] | the same over HTTP and TLS |
 //! | [`proxy`] | the same behind nginx, which wants TLS and a header |
 //! | [`change`] | collectors switched by a reload |
@@ -23,6 +24,7 @@ mod journal;
 mod page;
 mod proxy;
 mod stop;
+mod verdict;
 mod ways;
 
 use hacluster_tests::harness::Suite;
@@ -31,6 +33,7 @@ use hacluster_tests::rotel;
 fn main() {
     let mut suite = Suite::enter();
     collector::trials(&mut suite);
+    verdict::trials(&mut suite);
     ways::trials(&mut suite);
     proxy::trials(&mut suite);
     change::trials(&mut suite);

@@ -1,16 +1,18 @@
 //! Groups in the engine without sockets: who belongs where, and what is told of it.
 
 use super::*;
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::fact::Waits;
 use crate::kernel::Report;
 use crate::mailbox::{Receiver, mailbox};
 use crate::orders::Orders;
 use crate::protocol::{Answer, Command, Notice, Queues, Refusal, Ticket};
 use crate::translate::tests::router;
+use crate::watch::{Tracked, Verdict};
 use hacluster_core::machine::StateKind;
 use hacluster_core::receive::Heard;
 use hacluster_core::time::Duration;
+use hacluster_core::track::Reading;
 use hacluster_core::vrid::Vrid;
 use hacluster_net::poll::Wake;
 
@@ -82,6 +84,14 @@ impl Bench {
         assert_eq!(self.states(), [StateKind::Master; 2]);
     }
 
+    /// LEFT rules, as a member of no group.
+    fn rule_alone(&mut self) {
+        let from = Ipv4Addr::new(192, 0, 2, 9);
+        self.engine.feed(LEFT, clock::now(), Input::TakeOver { from, lead: None });
+        self.engine.feed(LEFT, clock::now(), Input::Claimed);
+        assert_eq!(self.state(LEFT), StateKind::Master);
+    }
+
     fn outlook(&self) -> Outlook {
         let company = &self.engine.groups.all[0];
         let of = |id| Member::of(&self.engine.routers[id].machine, clock::now());
@@ -116,6 +126,61 @@ fn a_fault_of_one_names_it_to_the_other_and_to_whoever_reads_the_log() {
     assert_eq!(lines.len(), 3, "{lines:#?}");
     assert!(lines[1].ends_with("sync group G: VI_1: the interface has no link"), "{lines:#?}");
     assert_eq!(lines[2], "sync group G: Master -> Fault: VI_1: the interface has no link");
+}
+
+/// Tells LEFT that what it tracks became so.
+fn judge(bench: &mut Bench, tracked: Tracked) -> Arc<Verdict> {
+    let verdict = Arc::new(Verdict::now("script chk", Reading::Bad, "exit 1".into()));
+    let (place, tracked) = (place(LEFT), Some(tracked));
+    bench.engine.command(Command::Tracked { place, tracked, verdict: Some(verdict.clone()) });
+    verdict
+}
+
+/// The changes of state so far: whose, of which story, and when that began.
+fn changes(bench: &mut Bench) -> Vec<(String, Trail, Option<Instant>)> {
+    let events = std::iter::from_fn(|| bench.events.pop());
+    let change = |event: Event| match event.what {
+        What::Transition { began, .. } => Some((event.router?.name.clone(), event.trail?, began)),
+        _ => None,
+    };
+    events.filter_map(change).collect()
+}
+
+#[test]
+fn a_verdict_is_the_beginning_of_the_faults_of_a_whole_group() {
+    let mut bench = Bench::new(Priority::DEFAULT);
+    bench.rule();
+    changes(&mut bench);
+    let fault = Some("script chk: exit 1".into());
+    let verdict = judge(&mut bench, Tracked { fault, ..Tracked::default() });
+    assert_eq!(bench.states(), [StateKind::Fault; 2]);
+    let changes = changes(&mut bench);
+    let [(left, own, began), (right, other, _)] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!((left.as_str(), right.as_str()), ("VI_1", "VI_2"));
+    assert_eq!((own.trace(), own.parent()), (verdict.trail.trace(), Some(verdict.trail.span())));
+    assert_eq!((other.trace(), other.parent()), (own.trace(), Some(own.span())));
+    assert_eq!(*began, Some(verdict.at));
+}
+
+#[test]
+fn a_verdict_that_lowers_the_priority_is_the_beginning_of_what_follows_from_that() {
+    let better = Heard { sender: Ipv4Addr::new(192, 0, 2, 8), priority: Priority::configured(90).unwrap() };
+    let mut bench = Bench::new(Priority::DEFAULT);
+    bench.engine.command(Command::Groups(Vec::new()));
+    bench.rule_alone();
+    changes(&mut bench);
+    let verdict = judge(&mut bench, Tracked { points: -20, ..Tracked::default() });
+    assert_eq!(bench.state(LEFT), StateKind::Master, "nobody better was heard yet");
+    judge(&mut bench, Tracked { points: -30, ..Tracked::default() });
+    bench.engine.feed(LEFT, clock::now(), Input::Heard(better));
+    let yielded = changes(&mut bench);
+    let [(_, own, _)] = &yielded[..] else { panic!("{yielded:?}") };
+    assert_eq!(own.parent(), Some(verdict.trail.span()), "the one that mattered");
+    // It has had its effect: the next time there is another reason.
+    bench.rule_alone();
+    bench.engine.feed(LEFT, clock::now(), Input::Heard(better));
+    let again = changes(&mut bench);
+    assert!(again.len() == 2 && again.iter().all(|(_, own, _)| own.trace() != verdict.trail.trace()));
 }
 
 #[test]

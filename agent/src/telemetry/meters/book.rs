@@ -1,6 +1,9 @@
 //! How instruments are made, and the list of them that the documentation shows.
 
-use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
+use super::ledger::Ledger;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
+use std::sync::Arc;
 
 /// What an instrument is, for people and programs.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +12,6 @@ pub(super) struct Words {
     /// UCUM; in braces what is counted.
     pub(super) unit: &'static str,
     /// Attributes of its series.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the documentation is written from them"))]
     pub(super) labels: &'static [&'static str],
     pub(super) text: &'static str,
 }
@@ -63,10 +65,15 @@ impl<'a> Book<'a> {
         counter.with_description(of.text).with_callback(tell).build();
     }
 
-    /// One that only grows, by what is added to it.
-    pub(super) fn fed(&mut self, of: Words) -> Counter<u64> {
-        self.entries.push((Kind::Counter, of));
-        self.meter.u64_counter(of.name).with_unit(of.unit).with_description(of.text).build()
+    /// One that only grows, as `ledger` has it.
+    pub(super) fn kept(&mut self, of: Words, ledger: &Arc<Ledger>) {
+        let ledger = ledger.clone();
+        self.counter(of, move |to| {
+            for (values, count) in ledger.read(of.name) {
+                let labels = of.labels.iter().zip(values).map(|(label, value)| KeyValue::new(*label, value));
+                to.observe(count, &labels.collect::<Vec<_>>());
+            }
+        });
     }
 
     /// How values are spread over `bounds`.
@@ -80,12 +87,11 @@ impl<'a> Book<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::meters::Meters;
+    use crate::telemetry::meters::{Meters, Shown};
     use opentelemetry::metrics::MeterProvider;
     use opentelemetry_sdk::metrics::SdkMeterProvider;
     use std::collections::BTreeSet;
     use std::fmt::Write;
-    use std::sync::Arc;
 
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/docs/telemetry.md");
     const BOUNDS: [&str; 2] = ["<!-- metrics, written by a test -->\n", "<!-- end of metrics -->\n"];
@@ -107,7 +113,7 @@ mod tests {
         let provider = SdkMeterProvider::default();
         let meter = provider.meter("test");
         let mut book = Book::new(&meter);
-        let _ = Meters::written_down(&mut book, Arc::default(), &Arc::default());
+        let _ = Meters::written_down(&mut book, Shown::default(), &Arc::default(), Arc::default());
         let mut names = BTreeSet::new();
         let mut text = "| metric (OTLP) | on the page | attributes | what |\n|---|---|---|---|\n".to_owned();
         for (kind, of) in &book.entries {

@@ -3,9 +3,10 @@
 use super::book::{Book, words};
 use super::{Shown, of_router};
 use crate::chronicle::RouterView;
-use crate::telemetry::words::state;
+use crate::telemetry::words::{kind, state};
 use hacluster_core::machine::StateKind;
 use hacluster_core::receive::DiscardKind;
+use hacluster_proto::v1::ReasonKind;
 use opentelemetry::KeyValue;
 
 /// Names a router.
@@ -29,6 +30,7 @@ fn each(shown: &Shown, look: Look, tell: &mut dyn FnMut(u64, &[KeyValue])) {
 }
 
 pub(super) fn instruments(book: &mut Book<'_>, shown: &Shown) {
+    transitions(book, shown);
     let mut gauge = |of, look: Look| {
         let shown = shown.clone();
         book.gauge(of, move |to| {
@@ -61,6 +63,48 @@ pub(super) fn instruments(book: &mut Book<'_>, shown: &Shown) {
         tell(router.held.present.iter().filter(|present| **present).count() as u64, None);
     });
     counters(book, shown);
+}
+
+/// Whether a state is usually entered for such a reason: then the series is there before the first time,
+/// which `increase` could not see otherwise.
+fn is_usual(state: StateKind, kind: ReasonKind) -> bool {
+    use ReasonKind as Kind;
+    match state {
+        StateKind::Initialize => kind == Kind::Stopped,
+        StateKind::Backup => matches!(
+            kind,
+            Kind::Started
+                | Kind::Yielded
+                | Kind::GaveAway
+                | Kind::GroupYielded
+                | Kind::ResignedOnRequest
+                | Kind::Recovered
+        ),
+        StateKind::Master => {
+            matches!(kind, Kind::Silence | Kind::Resigned | Kind::LowerPriority | Kind::HandedOver)
+        }
+        StateKind::Fault => kind == Kind::Fault,
+    }
+}
+
+fn transitions(book: &mut Book<'_>, shown: &Shown) {
+    let shown = shown.clone();
+    let text = "Changes of state, by the state entered and the reason";
+    let labels = &["vrrp.router", "vrrp.vrid", "network.interface.name", "vrrp.state", "vrrp.reason"];
+    book.counter(words("hacluster.vrrp.transitions", "{transition}", labels, text), move |to| {
+        for router in &shown.load().routers {
+            let identity = &router.identity;
+            let [name, vrid, interface] = of_router(&identity.name, identity.vrid.get(), &identity.interface);
+            let all = router.setup.tally.changes.all();
+            for (entered, why, count) in
+                all.filter(|(entered, why, count)| *count > 0 || is_usual(*entered, *why))
+            {
+                let (entered, why) =
+                    (KeyValue::new("vrrp.state", state(entered)), KeyValue::new("vrrp.reason", kind(why)));
+                to.observe(count, &[name.clone(), vrid.clone(), interface.clone(), entered, why]);
+            }
+        }
+    });
 }
 
 fn counters(book: &mut Book<'_>, shown: &Shown) {

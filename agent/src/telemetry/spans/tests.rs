@@ -2,7 +2,9 @@ use super::*;
 use crate::chronicle::tests::identity;
 use crate::lvs::{self, Called, Cause, Notice, Told};
 use crate::story::{Balanced, Batch, Delivery, Mailed, Task};
+use hacluster_core::machine::Fault;
 use hacluster_core::priority::Priority;
+use hacluster_core::track::Reading;
 use hacluster_net::clock;
 use opentelemetry::trace::TraceId;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanExporter};
@@ -67,6 +69,7 @@ impl Desk {
         claim.add(Batch { begun: self.at(12), ended: self.at(14), added: 11, refused: 1 });
         claim.announce(self.at(13));
         claim.announce(self.at(15));
+        claim.whole = true;
         self.tell(16, Some(trail), Fact::Claimed(Arc::new(claim)));
     }
 
@@ -148,14 +151,21 @@ fn what_is_asked_for_refers_to_nothing() {
     assert!(desk.spans().iter().all(|span| span.name != "vrrp.silence"));
 }
 
+/// One that took 2 ms.
+fn verdict(desk: &Desk, ms: u64) -> Arc<Verdict> {
+    let (at, took) = (desk.at(ms), Duration::from_millis(2));
+    Arc::new(Verdict { at, took, ..Verdict::now("script chk", Reading::Bad, "exit 1".into()) })
+}
+
 #[test]
-fn a_failed_check_is_the_cause_of_the_fault_and_a_release_its_end() {
-    let (mut desk, trail) = (Desk::new(None), Trail::begin());
-    let verdict = |reading| What::Tracker { name: "script chk".into(), reading, why: "exit 1".into() };
-    desk.tell(1, None, verdict(Reading::Good));
-    desk.tell(3, None, verdict(Reading::Bad));
+fn a_failed_check_is_the_root_of_the_fault_and_a_release_its_end() {
+    let mut desk = Desk::new(None);
+    let verdict = verdict(&desk, 3);
+    let trail = verdict.trail.child();
     let (from, to) = (StateKind::Master, StateKind::Fault);
-    desk.change(5, trail, (from, to), Reason::Fault(Fault::Tracked), None);
+    desk.change(5, trail, (from, to), Reason::Fault(Fault::Tracked), Some(3));
+    // Told by another thread: it may come later.
+    desk.tell(3, Some(verdict.trail), What::Tracker(verdict.clone()));
     desk.tell(6, Some(trail), Fact::Said(Said { priority: Priority::RESIGN }));
     desk.tell(8, Some(trail), Fact::Released(Release { begun: desk.at(6), removed: 20 }));
     assert!(desk.builder.is_waiting(), "more may come");
@@ -165,11 +175,39 @@ fn a_failed_check_is_the_cause_of_the_fault_and_a_release_its_end() {
     desk.export(settled);
     let root = desk.span("vrrp.failover");
     let verdict = desk.span("track.verdict");
-    assert_eq!(verdict.start_time, root.start_time, "the fault began with it");
+    assert_eq!((verdict.end_time, millis(&verdict)), (root.start_time, 2), "the fault began with it");
     assert_eq!((says(&verdict, "hacluster.tracker.text"), millis(&root)), ("exit 1".into(), 5));
+    assert_eq!(verdict.parent_span_id, SpanId::INVALID);
+    assert_eq!(root.parent_span_id, verdict.span_context.span_id());
+    assert_eq!(root.span_context.trace_id(), verdict.span_context.trace_id());
     assert!(matches!(&root.status, Status::Error { description } if description.contains("script chk")));
     assert_eq!(says(&desk.span("net.release"), "hacluster.vip.removed"), "20");
     assert_eq!(says(&desk.span("vrrp.advert"), "vrrp.priority"), "0");
+}
+
+#[test]
+fn a_link_that_is_tracked_is_a_root_as_well() {
+    let mut desk = Desk::new(None);
+    let verdict = verdict(&desk, 3);
+    desk.tell(3, Some(verdict.trail), Fact::Verdict(verdict.clone()));
+    assert_eq!(says(&desk.span("track.verdict"), "hacluster.tracker.name"), "script chk");
+}
+
+#[test]
+fn the_last_announcement_is_told_once_it_was() {
+    let (mut desk, trail) = (Desk::new(None), Trail::begin());
+    let cause = Reason::TookOver(TakeoverCause::Silence);
+    desk.change(10, trail, (StateKind::Backup, StateKind::Master), cause, Some(2));
+    let mut claim = Claim::new(desk.at(11), 2);
+    claim.announce(desk.at(12));
+    desk.tell(12, Some(trail), Fact::Claimed(Arc::new(claim.clone())));
+    assert!(desk.spans().iter().all(|span| span.name != "net.announce"));
+    claim.announce(desk.at(900));
+    claim.whole = true;
+    desk.tell(900, Some(trail), Fact::Claimed(Arc::new(claim)));
+    let announced = desk.span("net.announce");
+    assert_eq!(says(&announced, "hacluster.announce.last_after"), "0.89");
+    assert_eq!(says(&announced, "hacluster.announce.first_after"), "0.002");
 }
 
 #[test]
@@ -220,18 +258,14 @@ fn a_call_is_a_client_here_and_a_server_there_and_tells_the_clocks() {
 fn memory_is_bounded_and_any_order_is_borne() {
     let mut desk = Desk::new(None);
     for number in 0..1_000 {
-        let why: Arc<str> = "x".into();
-        desk.tell(
-            number,
-            None,
-            What::Tracker { name: format!("script {number}"), reading: Reading::Bad, why },
-        );
+        let verdict = verdict(&desk, number);
+        desk.tell(number, Some(verdict.trail), What::Tracker(verdict));
         desk.tell(number, Some(Trail::begin()), Fact::Released(Release { begun: desk.at(0), removed: 1 }));
         let (from, to) = (StateKind::Backup, StateKind::Master);
         let cause = Reason::TookOver(TakeoverCause::Silence);
         desk.change(number, Trail::begin(), (from, to), cause, Some(number + 7));
     }
-    assert!(desk.builder.verdicts.len() <= VERDICTS && desk.builder.changes.len() == 1);
+    assert_eq!(desk.builder.changes.len(), 1);
     let left = desk.builder.finish();
     assert_eq!((left.len(), desk.builder.finish().len()), (1, 0));
     assert!(desk.spans().iter().all(|span| span.end_time >= span.start_time));
