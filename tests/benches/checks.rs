@@ -131,15 +131,16 @@ fn checks(count: u32, port: u32, seconds: u32) -> anyhow::Result<()> {
         let mut checks = Checks::new(Settings::default(), Path::new("/nonexistent"), reports);
         let period = Span::from_micros(u64::try_from(PERIOD.as_micros())?);
         let wanted = (0..count).map(|number| {
-            let url =
-                Url { path: "/".into(), host: None, statuses: vec![(200, 299)], digest: None, pattern: None };
-            let http = HttpCheck {
-                tls: false,
-                version: HttpVersion::V10,
-                urls: vec![url],
+            let url = Url {
+                path: "/".into(),
+                host: None,
                 sni: None,
-                fast_recovery: false,
+                statuses: vec![(200, 299)],
+                digest: None,
+                pattern: None,
             };
+            let http =
+                HttpCheck { tls: false, version: HttpVersion::V10, urls: vec![url], fast_recovery: false };
             let to = SocketAddr::V4(target(number, port as u16));
             let check = Check {
                 kind: CheckKind::Http(http),

@@ -135,6 +135,8 @@ fn anything_wrong_leaves_the_service_out() {
         (base("addresses = [\"192.0.2.1\"]", server, tcp), "contradiction"),
         (base(address, "weight = 1", tcp), "missing-key"),
         (base(address, "address = \"[2001:db8::1]:80\"", tcp), "contradiction"),
+        (base(address, &format!("{server}\nlower_threshold = 1"), tcp), "contradiction"),
+        (base(address, &format!("{server}\nlower_threshold = 3\nupper_threshold = 2"), tcp), "contradiction"),
         (service("scheduler = \"loadbalance\""), "bad-value"),
         (service("flags = [\"sh-port\"]"), "bad-value"),
         (service("one_packet = true"), "contradiction"),

@@ -4,6 +4,7 @@
 
 use hacluster_conf::diag::{Diagnostic, Severity};
 use hacluster_conf::diff::diff;
+use hacluster_conf::model::lvs::CheckKind;
 use hacluster_conf::source::Memory;
 use hacluster_conf::{Loaded, load_keepalived};
 use std::fmt::Write as _;
@@ -162,7 +163,7 @@ fn what_loads_and_cannot_work_is_warned_of() {
     let (one, two) = ("198.51.100.1 80 {", "198.51.100.2 80 {");
     let heavy = "198.51.100.1 80 {\nweight 2";
     type Row<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
-    let table: [Row<'_>; 21] = [
+    let table: [Row<'_>; 23] = [
         ("lb_algo wrr", &[heavy, two], &[]),
         ("lb_algo rr", &[one, two], &[]),
         ("lb_algo rr", &[heavy, two], &[("weights-ignored", "weights 1 to 2 have no effect: `rr`")]),
@@ -193,6 +194,12 @@ fn what_loads_and_cannot_work_is_warned_of() {
         ("virtual_server fwmark 3 {\nlb_kind DR", &[one], &[]),
         ("lb_kind DR", &["198.51.100.1 8080 {"], &[("port-not-rewritten", "DR does not change the port")]),
         ("lb_kind NAT", &["198.51.100.1 8080 {"], &[]),
+        ("lb_kind NAT", &["198.51.100.1 8080 {", one], &[]),
+        (
+            "virtual_server fwmark 3 {\nlb_kind DR",
+            &["198.51.100.1 8080 {", one],
+            &[("one-server", "198.51.100.1 is in the kernel's table once")],
+        ),
         ("quorum 3", &[one, two], &[("unreachable-quorum", "the quorum of 3 is never reached")]),
         ("quorum 2\nhysteresis 1", &[one, two], &[("unreachable-quorum", "a lost quorum is never regained")]),
         ("", &[], &[("no-server", "virtual server `192.0.2.1 80` has no real server")]),
@@ -205,6 +212,42 @@ fn what_loads_and_cannot_work_is_warned_of() {
         let all = found.len() == expected.len() && found.iter().zip(expected).all(same);
         assert!(all, "{service} {servers:?}: {found:?}");
     }
+}
+
+/// The kernel takes such a server from nobody (ERANGE): it would count as up and never get a connection.
+#[test]
+fn a_lower_threshold_above_the_upper_one_is_left_out() {
+    for (lines, said, limits) in [
+        ("uthreshold 9\nlthreshold 9", None, (9, 9)),
+        ("uthreshold 9\nlthreshold 10", Some("the lower threshold 10 is above the upper one 9"), (9, 0)),
+        ("lthreshold 1", Some("a lower threshold of 1 means nothing without an upper one"), (0, 0)),
+    ] {
+        let loaded = load(&pair("", lines, ""));
+        let errors = loaded.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+        let errors: Vec<_> = errors.map(|found| found.message.as_str()).collect();
+        assert_eq!(errors, said.into_iter().collect::<Vec<_>>());
+        let server = &loaded.config.lvs.services[0].servers[0];
+        assert_eq!((server.upper_threshold, server.lower_threshold), limits, "{lines}");
+    }
+}
+
+/// keepalived greets for each url by its own host; `sni_name` is for all of them.
+#[test]
+fn each_url_has_its_own_name_in_the_greeting() {
+    let names = |block: &str, lines: &str| {
+        let url = |path: &str, more: &str| format!("url {{\n path {path}\n status_code 200\n {more}\n}}\n");
+        let urls = url("/a", "virtualhost a.example") + &url("/b", "virtualhost b.example") + &url("/c", "");
+        let loaded = load(&pair("virtualhost c.example", &format!("{block} {{\n {lines}\n {urls}}}"), ""));
+        let checks = &loaded.config.lvs.services[0].servers[0].checks;
+        let Some(CheckKind::Http(http)) = checks.iter().map(|check| check.kind.clone()).next() else {
+            panic!("{checks:?}")
+        };
+        http.urls.into_iter().map(|url| url.sni.unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("SSL_GET", "enable_sni"), ["a.example", "b.example", "c.example"]);
+    assert_eq!(names("SSL_GET", "enable_sni\n sni_name all.example"), ["all.example"; 3]);
+    assert_eq!(names("SSL_GET", ""), [""; 3]);
+    assert_eq!(names("HTTP_GET", "enable_sni"), [""; 3]);
 }
 
 /// Files that people run: a brace that touches a port, an old word in the wrong check, a persistence of

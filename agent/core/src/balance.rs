@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 /// What a check asks of a server's weight beside up and down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adjust {
-    /// Exactly this (`misc_dynamic`). Of several the smallest counts.
+    /// Exactly this (`misc_dynamic`). Of several the differences to the configured weight add up.
     Set(u16),
     /// So much more or less than it would be (`FILE_CHECK`). Of several the sum counts.
     Add(i32),
@@ -122,19 +122,13 @@ impl Server {
     }
 
     fn dynamic(&self) -> u16 {
-        let adjusts = || self.counted.iter().filter_map(|look| look.adjust);
-        let set = adjusts().filter_map(|adjust| match adjust {
-            Adjust::Set(weight) => Some(weight),
-            Adjust::Add(_) => None,
+        let base = i64::from(self.rules.weight);
+        let adjusts = self.counted.iter().filter_map(|look| look.adjust);
+        let more = adjusts.map(|adjust| match adjust {
+            Adjust::Set(weight) => i64::from(weight) - base,
+            Adjust::Add(more) => i64::from(more),
         });
-        let added: i64 = adjusts()
-            .map(|adjust| match adjust {
-                Adjust::Add(more) => i64::from(more),
-                Adjust::Set(_) => 0,
-            })
-            .sum();
-        let base = i64::from(set.min().unwrap_or(self.rules.weight));
-        base.saturating_add(added).clamp(0, u16::MAX.into()) as u16
+        more.fold(base, i64::saturating_add).clamp(0, u16::MAX.into()) as u16
     }
 }
 

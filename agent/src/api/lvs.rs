@@ -2,8 +2,8 @@
 
 use crate::lvs::hands::{Counted, Picture};
 use crate::lvs::{
-    CheckView, Done, DoneRow, Order, ServerView, ServiceView, View, describe, is_called, server_address,
-    server_key, service_key,
+    CheckView, Done, DoneRow, Order, ServerView, ServiceView, View, describe, is_called, server_key,
+    server_name, service_key,
 };
 use hacluster_conf::model::lvs::{Check, Forwarding, Frontend, RealServer, VirtualServer};
 use hacluster_core::health::Verdict;
@@ -63,7 +63,7 @@ pub(super) fn list(view: &View, picture: &Picture, called: &[String]) -> v1::Lis
 pub(super) fn done(of: &Done, weight: Option<u16>, dry_run: bool) -> v1::SetServerResponse {
     let change = |row: &DoneRow| v1::ServerChange {
         service: row.service.clone(),
-        server: row.server.to_string(),
+        server: row.server.clone(),
         weight_before: row.before.into(),
         weight_now: row.now.into(),
         up: row.up,
@@ -81,7 +81,7 @@ fn told(of: &Done, weight: Option<u16>, dry_run: bool) -> String {
         Some(weight) => format!("set to weight {weight}"),
         None => "as configured again".to_owned(),
     };
-    let mut servers: Vec<String> = of.rows.iter().map(|row| row.server.to_string()).collect();
+    let mut servers: Vec<String> = of.rows.iter().map(|row| row.server.clone()).collect();
     servers.dedup();
     let of_some = |names: Vec<&str>| match names.len() {
         count if count > 3 => format!("{} and {} more", names[..3].join(", "), count - 3),
@@ -118,7 +118,7 @@ fn service(view: &ServiceView, picture: &Picture) -> v1::LvsService {
         weight_needed: of.quorum.into(),
         suspended: view.suspended,
         sorry: of.sorry.map(|sorry| v1::LvsSorry {
-            address: server_address(of, sorry.to).to_string(),
+            address: server_name(of, sorry.to),
             serving: view.sorry.is_some_and(|weight| weight > 0),
         }),
         servers: servers.map(|(config, server)| real(of, config, server, picture)).collect(),
@@ -136,11 +136,11 @@ fn real(of: &VirtualServer, config: &RealServer, view: &ServerView, picture: &Pi
         .iter()
         .filter_map(|frontend| {
             let (_, servers) = picture.services.get(&service_key(frontend))?;
-            servers.get(&server_key(frontend, config.to)).copied()
+            servers.get(&server_key(frontend, config.to, config.forwarding)).copied()
         })
         .collect();
     v1::LvsServer {
-        address: server_address(of, config.to).to_string(),
+        address: server_name(of, config.to),
         forwarding: match config.forwarding {
             Forwarding::Masquerade => "NAT",
             Forwarding::DirectRouting => "DR",

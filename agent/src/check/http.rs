@@ -39,13 +39,13 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// A check, ready to be tried again and again.
 pub(super) struct Http {
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     version: HttpVersion,
     asks: Vec<Ask>,
 }
 
 /// One url.
 struct Ask {
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     path: String,
     uri: Uri,
     headers: HeaderMap,
@@ -75,16 +75,9 @@ impl Http {
     /// # Errors
     /// What this node cannot do.
     pub(super) fn new(check: &HttpCheck, route: &CheckRoute, shared: &Shared) -> Result<Self, Bad> {
-        let tls = match check.tls {
-            true => {
-                let greetings = shared.greetings.as_ref().as_ref().map_err(|why| ours("block SSL", why))?;
-                Some(greetings.of(check, route.to.ip()).map_err(|why| ours("sni_name", why))?)
-            }
-            false => None,
-        };
         let asks: Result<Vec<Ask>, Bad> =
             check.urls.iter().map(|url| Ask::new(url, check, route.to, shared)).collect();
-        Ok(Self { tls, version: check.version, asks: asks? })
+        Ok(Self { version: check.version, asks: asks? })
     }
 
     /// Tries all urls, until one is bad.
@@ -119,7 +112,7 @@ impl Http {
     ) -> Result<String, Bad> {
         let stream = route::connect(route).await?;
         let head = Head::default();
-        let conversation = match &self.tls {
+        let conversation = match &ask.tls {
             None => {
                 *stage = Stage::Waiting(head.clone());
                 self.speak(ask, stream, head).await?
@@ -176,6 +169,14 @@ impl Http {
 
 impl Ask {
     fn new(url: &Url, check: &HttpCheck, to: SocketAddr, shared: &Shared) -> Result<Self, Bad> {
+        let tls = match check.tls {
+            true => {
+                let greetings = shared.greetings.as_ref().as_ref().map_err(|why| ours("block SSL", why))?;
+                let greeting = greetings.of(url.sni.as_deref(), check.version == HttpVersion::V2, to.ip());
+                Some(greeting.map_err(|why| ours("sni_name", why))?)
+            }
+            false => None,
+        };
         let host = url.host.clone().unwrap_or_else(|| host(to, check.tls));
         let header = HeaderValue::from_str(&host).map_err(|_| ours("virtualhost", line(&host)))?;
         let uri = match check.version {
@@ -197,7 +198,7 @@ impl Ask {
         }
         let search = url.pattern.as_ref().map(|pattern| shared.pool.patterns.search(pattern)).transpose()?;
         let expectation = Expectation { digest: url.digest, search };
-        Ok(Self { path: url.path.clone(), uri, headers, statuses: url.statuses.clone(), expectation })
+        Ok(Self { tls, path: url.path.clone(), uri, headers, statuses: url.statuses.clone(), expectation })
     }
 
     fn request(&self, version: HttpVersion) -> Request<Empty<Bytes>> {

@@ -2,7 +2,6 @@
 //! there are authorities; then its chain and dates must be right, and its name where one is configured.
 
 use super::outcome::{Bad, bad, line, shown, words};
-use hacluster_conf::model::lvs::{HttpCheck, HttpVersion};
 use hacluster_proto::tls::provider;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -55,22 +54,24 @@ impl Greetings {
         })
     }
 
-    /// How `check` greets a server at `address`, and by which name.
+    /// How a server at `address` is greeted, for HTTP/2 or not, and by which name.
     ///
     /// # Errors
     /// When its name is none.
     pub(super) fn of(
         &self,
-        check: &HttpCheck,
+        sni: Option<&str>,
+        http2: bool,
         address: IpAddr,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
-        let (config, h2) = match &check.sni {
-            Some(_) => (&self.named, &self.named_h2),
-            None => (&self.any, &self.any_h2),
+        let config = match (sni, http2) {
+            (Some(_), false) => &self.named,
+            (Some(_), true) => &self.named_h2,
+            (None, false) => &self.any,
+            (None, true) => &self.any_h2,
         };
-        let config = if check.version == HttpVersion::V2 { h2 } else { config };
-        let name = match &check.sni {
-            Some(name) => ServerName::try_from(name.clone())
+        let name = match sni {
+            Some(name) => ServerName::try_from(name.to_owned())
                 .map_err(|_| format!("`{}` is no name for a TLS greeting", line(name)))?,
             None => ServerName::IpAddress(address.into()), // goes into no greeting
         };

@@ -124,7 +124,7 @@ impl<'a> Before<'a> {
         let (mut up, mut adjust) = (None, None);
         for frontend in &of.frontends {
             let Some(row) = self.inherited.get(&table::service_key(frontend)) else { continue };
-            let found = row.servers.get(&table::server_key(frontend, real.to));
+            let found = row.servers.get(&table::server_key(frontend, real.to, real.forwarding));
             let inhibited = real.inhibit_on_failure && real.weight > 0 && !is_ordered;
             let is_in = found.is_some_and(|found| found.weight > 0 || !inhibited);
             up = up.max(Some(is_in));

@@ -30,7 +30,7 @@ pub(crate) use configure::is_called;
 pub use notice::{Called, Cause, Notice, Subject, Told};
 pub use operator::{Ask, Done, DoneRow, Unknown};
 pub use orders::Order;
-pub use table::{server_address, server_key, service_key};
+pub use table::{server_key, server_name, service_key};
 pub use view::{CheckView, Seen, ServerView, ServiceView, View, describe};
 
 use crate::board::Board;

@@ -1,6 +1,6 @@
 //! What happened to virtual and real servers, for everybody who tells it.
 
-use super::table::server_address;
+use super::table::{server_address, server_name};
 use hacluster_conf::model::Command;
 use hacluster_conf::model::lvs::{Frontend, VirtualServer};
 use hacluster_core::time::Instant;
@@ -31,11 +31,7 @@ impl Subject {
 
     /// Its real server at `to`.
     pub fn server(of: &VirtualServer, to: SocketAddr) -> Self {
-        let port = match (to.port(), of.frontends.first()) {
-            (0, Some(Frontend::Address { to, .. })) => to.port(),
-            (port, _) => port,
-        };
-        let server = trio(SocketAddr::new(to.ip(), port), protocol(of));
+        let server = trio(server_address(of, to), protocol(of));
         Self { server: Some(server), ..Self::service(of) }
     }
 }
@@ -79,7 +75,7 @@ impl Called {
 
     /// Its real server at `to`.
     pub fn server(of: &VirtualServer, to: SocketAddr) -> Self {
-        Self { server: Some(server_address(of, to).to_string()), ..Self::service(of) }
+        Self { server: Some(server_name(of, to)), ..Self::service(of) }
     }
 }
 

@@ -6,8 +6,10 @@ use super::looks::Looks;
 use super::notice::Notice;
 use super::orders::{Order, Place};
 use super::service::Live;
+use super::table::{server_key, server_name};
 use super::view::ServiceView;
 use crate::story::Trail;
+use hacluster_conf::model::lvs::{Frontend, RealServer, VirtualServer};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
@@ -56,8 +58,8 @@ pub struct Done {
 pub struct DoneRow {
     /// Name of the virtual server.
     pub service: String,
-    /// The real server.
-    pub server: SocketAddr,
+    /// The real server: `10.0.0.2:80`.
+    pub server: String,
     /// Weight in force before.
     pub before: u16,
     /// Weight in force now.
@@ -107,7 +109,7 @@ impl<L: Looks> Desk<L> {
             |live: &Live| live.state.servers().get(server).map_or((0, false), |of| (of.weight(), of.is_up()));
         let row = DoneRow {
             service: place.service.clone(),
-            server: place.server,
+            server: server_name(&live.config, place.server),
             before: of(live).0,
             now: of(&tried).0,
             up: of(&tried).1,
@@ -145,12 +147,12 @@ impl<L: Looks> Desk<L> {
         let mut found = Vec::new();
         let mut known = Vec::new();
         for number in services {
-            for (position, of) in self.services[number].config.servers.iter().enumerate() {
-                let to = self.servers_port(number, of.to);
-                if wanted.0 == to.ip() && wanted.1.is_none_or(|port| port == to.port()) {
+            let config = &self.services[number].config;
+            for (position, of) in config.servers.iter().enumerate() {
+                if of.to.ip() == wanted.0 && wanted.1.is_none_or(|port| has_port(config, of, port)) {
                     found.push((number, position));
                 }
-                known.push(to.to_string());
+                known.push(server_name(config, of.to));
             }
         }
         known.sort();
@@ -163,13 +165,6 @@ impl<L: Looks> Desk<L> {
                 Err(Unknown(format!("no real server is at {typed}; there are {}", some(&known))))
             }
         }
-    }
-
-    /// Where a server is: without a port of its own it has the virtual server's.
-    fn servers_port(&self, service: usize, to: SocketAddr) -> SocketAddr {
-        let frontend = self.services[service].config.frontends.first();
-        let key = frontend.map(|frontend| super::table::server_key(frontend, to));
-        key.map_or(to, |key| SocketAddr::new(key.ip, key.port))
     }
 
     /// Orders whose time is up are over.
@@ -195,6 +190,12 @@ impl<L: Looks> Desk<L> {
         }
         self.keep_orders();
     }
+}
+
+/// Whether `port` is the server's, as it is written, or in the kernel's table.
+fn has_port(service: &VirtualServer, of: &RealServer, port: u16) -> bool {
+    let placed = |frontend: &Frontend| server_key(frontend, of.to, of.forwarding).port;
+    port == of.to.port() || service.frontends.iter().any(|frontend| port == placed(frontend))
 }
 
 /// `10.0.0.2`, `10.0.0.2:80`, `2001:db8::2`, `[2001:db8::2]:80`, `10.0.0.2 80`.

@@ -45,20 +45,23 @@ pub(super) fn row(frontend: &Frontend, of: &VirtualServer, state: &Service) -> R
     let mut servers = BTreeMap::new();
     for (number, server) in of.servers.iter().enumerate() {
         if let Some(weight) = state.destination(number) {
-            let spec = destination(frontend, server, weight);
-            servers.insert(spec.key, spec);
+            place(&mut servers, destination(frontend, server, weight));
         }
     }
     if let (Some(sorry), Some(weight)) = (&of.sorry, state.sorry()) {
-        let key = server_key(frontend, sorry.to);
-        let spec = DestSpec::new(key.ip, key.port, weight.into(), way(sorry.forwarding));
-        // It may be one of the servers, too: whoever takes connections wins.
-        let before = servers.entry(key).or_insert(spec);
-        if weight > 0 {
-            *before = spec;
-        }
+        let key = server_key(frontend, sorry.to, sorry.forwarding);
+        place(&mut servers, DestSpec::new(key.ip, key.port, weight.into(), way(sorry.forwarding)));
     }
     Row { spec, servers }
+}
+
+/// The sorry server may be one of the servers, too, and two servers may be one for the kernel: whoever takes
+/// connections wins, else who came first.
+fn place(servers: &mut BTreeMap<DestKey, DestSpec>, spec: DestSpec) {
+    let before = servers.entry(spec.key).or_insert(spec);
+    if spec.weight > 0 {
+        *before = spec;
+    }
 }
 
 /// What the kernel knows `frontend` by.
@@ -78,21 +81,35 @@ pub fn service_key(frontend: &Frontend) -> ServiceKey {
     }
 }
 
-/// What the kernel knows a server at `to` by; without a port it has that of `frontend`. Packets that bear a
-/// mark keep the port they came for, whatever is written, as with keepalived.
-pub fn server_key(frontend: &Frontend, to: SocketAddr) -> DestKey {
-    let port = match (to.port(), frontend) {
-        (_, Frontend::Mark { .. }) => 0,
-        (0, Frontend::Address { to, .. }) => to.port(),
-        (port, Frontend::Address { .. }) => port,
+/// What the kernel knows a server at `to` by. Only masquerading leads to another port than the one packets
+/// came for: with the other ways a server has the port of `frontend`, whatever is written, as with
+/// keepalived. A mark has none (0), nor needs a server there one: packets keep theirs.
+pub fn server_key(frontend: &Frontend, to: SocketAddr, forwarding: Forwarding) -> DestKey {
+    let port = match forwarding {
+        Forwarding::Masquerade if to.port() > 0 => to.port(),
+        Forwarding::Masquerade | Forwarding::DirectRouting | Forwarding::Tunnel(_) => port_of(frontend),
     };
     DestKey { ip: to.ip(), port }
 }
 
-/// Where a real server of `of` is: without a port of its own it has that of the virtual server.
-pub fn server_address(of: &VirtualServer, to: SocketAddr) -> SocketAddr {
-    let key = of.frontends.first().map(|frontend| server_key(frontend, to));
-    key.map_or(to, |key| SocketAddr::new(key.ip, key.port))
+fn port_of(frontend: &Frontend) -> u16 {
+    match frontend {
+        Frontend::Address { to, .. } => to.port(),
+        Frontend::Mark { .. } => 0,
+    }
+}
+
+/// Where a real server of `of` is, for people: as written; without a port of its own it has that of the
+/// virtual server, 0 where there is none.
+pub(super) fn server_address(of: &VirtualServer, to: SocketAddr) -> SocketAddr {
+    let port = if to.port() > 0 { to.port() } else { of.frontends.first().map_or(0, port_of) };
+    SocketAddr::new(to.ip(), port)
+}
+
+/// The same in words: `10.0.0.2:80`; `10.0.0.2` without a port.
+pub fn server_name(of: &VirtualServer, to: SocketAddr) -> String {
+    let to = server_address(of, to);
+    if to.port() == 0 { to.ip().to_string() } else { to.to_string() }
 }
 
 /// The addresses it answers at; none for a mark.
@@ -122,7 +139,7 @@ fn service(frontend: &Frontend, of: &VirtualServer) -> ServiceSpec {
 }
 
 fn destination(frontend: &Frontend, server: &RealServer, weight: u16) -> DestSpec {
-    let DestKey { ip, port } = server_key(frontend, server.to);
+    let DestKey { ip, port } = server_key(frontend, server.to, server.forwarding);
     let mut spec = DestSpec::new(ip, port, weight.into(), way(server.forwarding));
     spec.upper_threshold = server.upper_threshold;
     spec.lower_threshold = server.lower_threshold;

@@ -298,7 +298,7 @@ fn one_check_of_a_server_that_several_services_use_is_looked_at_once_and_counts_
     let stage = Stage::open();
     let other = virtual_server("10.0.0.1 8080", "10.0.0.1:8080", &[A]);
     stage.configure(vec![web(), other]);
-    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1\nTCP 10.0.0.1:8080 wrr: 10.0.0.2:80=1");
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1\nTCP 10.0.0.1:8080 wrr: 10.0.0.2:8080=1");
     assert_eq!(stage.looks.0.lock().unwrap().len(), 2);
     stage.report(A, false, "refused");
     stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.3:80=1\nTCP 10.0.0.1:8080 wrr:");
@@ -328,6 +328,31 @@ fn a_drain_keeps_the_server_with_weight_0_survives_a_restart_and_ends() {
     assert_eq!((order.by.as_str(), order.weight), ("alice", 0));
     stage.ask("10.0.0.2", None, false).unwrap();
     stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.2:80=1 10.0.0.3:80=1");
+    stage.stop();
+}
+
+/// Under a mark the kernel's table has no port, behind a port that is not rewritten another one.
+#[test]
+fn a_server_is_drained_by_the_address_in_the_file_or_in_the_kernels_table() {
+    let stage = Stage::open();
+    let mut marked = virtual_server("fwmark 3", "10.0.0.1:80", &["10.0.0.2:80", "10.0.0.3:0"]);
+    marked.frontends = vec![Frontend::Mark { mark: 3, ipv6: false }];
+    stage.configure(vec![marked, virtual_server("10.0.0.1 80", "10.0.0.1:80", &["10.0.0.4:8080"])]);
+    stage.table("TCP 10.0.0.1:80 wrr: 10.0.0.4:80=1\nFWM 3 wrr: 10.0.0.2:0=1 10.0.0.3:0=1");
+    for (typed, names) in [
+        ("10.0.0.2:80", Some("10.0.0.2:80")),
+        ("10.0.0.2:0", Some("10.0.0.2:80")),
+        ("10.0.0.2", Some("10.0.0.2:80")),
+        ("10.0.0.2:8080", None),
+        ("10.0.0.3", Some("10.0.0.3")),
+        ("10.0.0.4:8080", Some("10.0.0.4:8080")),
+        ("10.0.0.4:80", Some("10.0.0.4:8080")),
+    ] {
+        let done = stage.ask(typed, Some(0), true);
+        assert_eq!(done.as_ref().ok().map(|done| done.rows[0].server.as_str()), names, "{typed}: {done:?}");
+    }
+    let why = stage.ask("10.0.0.9", Some(0), true).unwrap_err().0;
+    assert!(why.contains("10.0.0.2:80, 10.0.0.3, 10.0.0.4:8080"), "{why}");
     stage.stop();
 }
 

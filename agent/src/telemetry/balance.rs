@@ -7,7 +7,7 @@
 use super::sample::{SERVERS_MAX, SERVICES_MAX};
 use crate::lvs::hands::{Counted, Counts, Picture};
 use crate::lvs::{Called, Lvs, ServerView, ServiceView, service_key};
-use crate::lvs::{server_address, server_key};
+use crate::lvs::{server_key, server_name};
 use hacluster_net::netlink::ipvs::Stats;
 use opentelemetry::KeyValue;
 use std::sync::Arc;
@@ -123,13 +123,13 @@ fn server(of: &ServiceView, number: usize, view: &ServerView, picture: &Picture)
     let config = &of.config.servers[number];
     let counted = of.config.frontends.iter().filter_map(|frontend| {
         let (_, servers) = picture.services.get(&service_key(frontend))?;
-        servers.get(&server_key(frontend, config.to)).copied()
+        servers.get(&server_key(frontend, config.to, config.forwarding)).copied()
     });
     let took = view.checks.iter().filter_map(|check| Some(check.seen.as_ref()?.outcome.took));
     ServerRow {
         labels: [
             KeyValue::new("lvs.service", of.config.name.clone()),
-            KeyValue::new("lvs.server", server_address(&of.config, config.to).to_string()),
+            KeyValue::new("lvs.server", server_name(&of.config, config.to)),
         ],
         up: view.up,
         age: age(view.since),

@@ -71,12 +71,12 @@ async fn find(url: &str, statuses: (u16, u16)) -> Result<(SocketAddr, HttpCheck)
     let url = Url {
         path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
         host: Some(authority.to_string()),
+        sni: None,
         statuses: vec![statuses],
         digest: None,
         pattern: None,
     };
-    let check =
-        HttpCheck { tls: false, version: HttpVersion::V11, urls: vec![url], sni: None, fast_recovery: false };
+    let check = HttpCheck { tls: false, version: HttpVersion::V11, urls: vec![url], fast_recovery: false };
     Ok((to, check))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::world::{PATIENT, bad, check, http, probe_with, request, server, url, web};
 use hacluster_agent::check::{Outcome, Settings};
-use hacluster_conf::model::lvs::{CheckKind, HttpCheck, HttpVersion};
+use hacluster_conf::model::lvs::{CheckKind, HttpCheck, HttpVersion, Url};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -82,7 +82,7 @@ pub(crate) fn serve(config: ServerConfig) -> (SocketAddr, Receiver<Option<String
 }
 
 pub(crate) fn over_tls(sni: Option<&str>) -> HttpCheck {
-    HttpCheck { tls: true, sni: sni.map(str::to_owned), ..http(url()) }
+    HttpCheck { tls: true, ..http(Url { sni: sni.map(str::to_owned), ..url() }) }
 }
 
 fn ask(settings: Settings, kind: HttpCheck, to: SocketAddr) -> Outcome {
@@ -98,6 +98,17 @@ fn without_authorities_nobody_is_looked_at_and_the_name_is_sent_where_written() 
         assert!(outcome.good, "{outcome:?}");
         assert_eq!(names.recv().unwrap().as_deref(), sni);
     }
+}
+
+#[test]
+fn each_url_is_greeted_by_its_own_name() {
+    let world = World::new();
+    let (to, names) = serve(world.config("any.example", false, false));
+    let mut kind = over_tls(Some("a.example"));
+    kind.urls.push(Url { sni: Some("b.example".to_owned()), ..url() });
+    assert!(ask(Settings::default(), kind, to).good);
+    let heard = [names.recv().unwrap(), names.recv().unwrap()];
+    assert_eq!(heard.map(Option::unwrap), ["a.example", "b.example"]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub(crate) fn check(kind: CheckKind, to: SocketAddr, timeout: Span) -> Check {
 }
 
 pub(crate) fn url() -> Url {
-    Url { path: "/".into(), host: None, statuses: vec![(200, 299)], digest: None, pattern: None }
+    Url { path: "/".into(), host: None, sni: None, statuses: vec![(200, 299)], digest: None, pattern: None }
 }
 
 pub(crate) fn pattern(regex: &str) -> Option<Pattern> {
@@ -91,7 +91,7 @@ pub(crate) fn pattern(regex: &str) -> Option<Pattern> {
 }
 
 pub(crate) fn http(url: Url) -> HttpCheck {
-    HttpCheck { tls: false, version: HttpVersion::V10, urls: vec![url], sni: None, fast_recovery: false }
+    HttpCheck { tls: false, version: HttpVersion::V10, urls: vec![url], fast_recovery: false }
 }
 
 /// One try.

@@ -10,6 +10,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     both(suite, "masquerading", behind, &["ip"], masquerading);
     both(suite, "tunnelling", flat, &["ip", "modprobe"], tunnelling);
     both(suite, "marks", flat, &["iptables-legacy"], marks);
+    both(suite, "ports", flat, &[], ports);
     both(suite, "groups", flat, &[], groups);
     both(suite, "persistence", flat, &[], persistence);
 }
@@ -124,6 +125,38 @@ fn marks(scene: &Scene<'_>) -> Result<()> {
     scene.shares(VIP, &[("one", 3), ("two", 3)])?;
     scene.lose_the_master(VIP)?;
     scene.shares(VIP, &[("one", 3), ("two", 3)])
+}
+
+/// A table of keepalived's is taken over as it is: no server of it has another port.
+fn ports(scene: &Scene<'_>) -> Result<()> {
+    let server = |last: u8, settings: &str| format!(" real_server 10.0.0.{last} 8080 {{\n {settings}\n }}\n");
+    let service = |head: &str, kind: &str, other: &str| {
+        let servers = server(21, "") + &server(22, &format!("lvs_method {other}"));
+        format!("virtual_server {head} {{\n lb_algo rr\n lb_kind {kind}\n protocol TCP\n{servers}}}\n")
+    };
+    let config = service("10.0.0.100 80", "DR", "NAT")
+        + &service("10.0.0.101 80", "TUN", "DR")
+        + &service("fwmark 3", "NAT", "DR")
+        + &service("fwmark 4", "NAT", "TUN");
+    let daemon = scene.start("director1", &config)?;
+    scene.table(
+        "director1",
+        &[
+            "-A -t 10.0.0.100:80 -s rr",
+            "-a -t 10.0.0.100:80 -r 10.0.0.21:80 -g -w 1",
+            "-a -t 10.0.0.100:80 -r 10.0.0.22:8080 -m -w 1",
+            "-A -t 10.0.0.101:80 -s rr",
+            "-a -t 10.0.0.101:80 -r 10.0.0.21:80 -i -w 1 --tun-type ipip",
+            "-a -t 10.0.0.101:80 -r 10.0.0.22:80 -g -w 1",
+            "-A -f 3 -s rr",
+            "-a -f 3 -r 10.0.0.21:8080 -m -w 1",
+            "-a -f 3 -r 10.0.0.22:0 -g -w 1",
+            "-A -f 4 -s rr",
+            "-a -f 4 -r 10.0.0.21:8080 -m -w 1",
+            "-a -f 4 -r 10.0.0.22:0 -i -w 1 --tun-type ipip",
+        ],
+    )?;
+    daemon.stop().map(drop)
 }
 
 fn groups(scene: &Scene<'_>) -> Result<()> {

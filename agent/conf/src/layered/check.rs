@@ -143,7 +143,7 @@ fn http(table: &mut Table<'_>, tls: bool, host: Option<&str>) -> CheckKind {
     let version = table.choice("version", &VERSIONS).unwrap_or_default();
     let fast_recovery = table.boolean("fast_recovery").unwrap_or(false);
     // Servers behind one address need a name: unlike in keepalived.conf it is sent unless left out.
-    let sni = plain(table, "sni").or_else(|| host.clone()).filter(|_| tls);
+    let sni = plain(table, "sni");
     let written = if table.has("urls") { table.list("urls").unwrap_or_default() } else { Vec::new() };
     let mut urls: Vec<Url> = Vec::new();
     for (key, kind) in written {
@@ -153,9 +153,12 @@ fn http(table: &mut Table<'_>, tls: bool, host: Option<&str>) -> CheckKind {
     }
     if urls.is_empty() {
         let path = "/".to_owned();
-        urls.push(Url { path, host, statuses: vec![GOOD_STATUS], digest: None, pattern: None });
+        urls.push(Url { path, host, sni: None, statuses: vec![GOOD_STATUS], digest: None, pattern: None });
     }
-    CheckKind::Http(HttpCheck { tls, version, urls, sni, fast_recovery })
+    for url in urls.iter_mut().filter(|_| tls) {
+        url.sni = sni.clone().or_else(|| url.host.clone());
+    }
+    CheckKind::Http(HttpCheck { tls, version, urls, fast_recovery })
 }
 
 fn url(mut table: Table<'_>, host: Option<&str>) -> Url {
@@ -179,7 +182,8 @@ fn url(mut table: Table<'_>, host: Option<&str>) -> Url {
         good.push(if digest.is_some() || pattern.is_some() { ANY_STATUS } else { GOOD_STATUS });
     }
     table.finish(&URL_KEYS);
-    Url { path: path.unwrap_or_else(|| "/".to_owned()), host, statuses: good, digest, pattern }
+    let path = path.unwrap_or_else(|| "/".to_owned());
+    Url { path, host, sni: None, statuses: good, digest, pattern }
 }
 
 fn pattern(table: &mut Table<'_>) -> Option<Pattern> {

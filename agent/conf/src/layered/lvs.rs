@@ -14,7 +14,7 @@ use crate::model::Config;
 use crate::model::lvs::{
     Forwarding, Frontend, Persistence, Protocol, RealServer, Scheduler, SorryServer, VirtualServer,
 };
-use crate::model::validate::lvs::{About, settle};
+use crate::model::validate::lvs::{About, crossed, settle};
 use crate::notation::lvs::{
     DEFAULT_SCHEDULER, GROUP_MAX, GROUPS_MAX, PERSISTENCE_MAX_SECS, PROTOCOLS, SCHEDULERS, addresses,
     forwarding,
@@ -433,6 +433,9 @@ fn rules(table: &Table<'_>, service: &VirtualServer) {
             error(&key, format!("{} is of another family: only a tunnel leads there", server.to.ip()));
         } else if !seen.insert(server.to) {
             error(&key, format!("real server {} is written twice", server.to));
+        }
+        if let Some(message) = crossed(server.lower_threshold, server.upper_threshold) {
+            error(&format!("real_server.{at}.lower_threshold"), message);
         }
     }
     if service.sorry.as_ref().is_some_and(|sorry| other(sorry.to, sorry.forwarding)) {

@@ -340,7 +340,7 @@ pub struct RealServer {
     pub forwarding: Forwarding,
     /// With more connections it gets no new ones; 0 for no limit.
     pub upper_threshold: u32,
-    /// With fewer it gets new ones again; 0 for three quarters of the upper one.
+    /// With fewer it gets new ones again, not above the upper one; 0 for three quarters of that.
     pub lower_threshold: u32,
     /// Weight 0 instead of removal when a check fails.
     pub inhibit_on_failure: bool,

@@ -153,11 +153,13 @@ fn a_server_without_checks_is_always_up() {
 #[test]
 fn weights_come_from_the_file_the_checks_and_the_operator() {
     use Adjust::{Add, Set};
-    let table: [(&[Adjust], Option<u16>, u16); 11] = [
+    let table: [(&[Adjust], Option<u16>, u16); 13] = [
         (&[], None, 10),
         (&[Set(3)], None, 3),
         (&[Set(0)], None, 0),
-        (&[Set(30), Set(20)], None, 20),
+        (&[Set(30), Set(20)], None, 40), // as keepalived: each moves it by its difference
+        (&[Set(5), Set(7)], None, 2),
+        (&[Set(0), Set(5)], None, 0),
         (&[Add(5)], None, 15),
         (&[Add(5), Add(-7)], None, 8),
         (&[Add(-11)], None, 0),

@@ -2,10 +2,9 @@ mod beside;
 
 use super::*;
 use crate::event::What;
-use crate::lvs::table::server_key;
 use crate::mailbox::{Receiver, mailbox};
 use hacluster_net::netlink::ipvs::Stats;
-use hacluster_net::netlink::ipvs::{DestSpec, Family, Forwarding, Protocol, ServiceSpec};
+use hacluster_net::netlink::ipvs::{DestSpec, Forwarding, Protocol, ServiceSpec};
 use hacluster_net::poll::Wake;
 use nix::errno::Errno;
 use std::net::SocketAddr;
@@ -405,17 +404,4 @@ fn lvs_flush_removes_what_others_balance_but_not_what_is_wanted() {
     kernel.add("TCP 10.9.9.9:80 rr: 10.9.9.8:80=1");
     stage.look();
     kernel.is(&format!("{WEB}\nTCP 10.9.9.9:80 rr: 10.9.9.8:80=1"));
-}
-
-#[test]
-fn a_server_without_port_has_the_services() {
-    let frontend = hacluster_conf::model::lvs::Frontend::Address {
-        protocol: Default::default(),
-        to: "10.0.0.1:80".parse().unwrap(),
-    };
-    assert_eq!(server_key(&frontend, "10.0.0.2:0".parse().unwrap()).port, 80);
-    assert_eq!(server_key(&frontend, "10.0.0.2:8080".parse().unwrap()).port, 8080);
-    let mark = hacluster_conf::model::lvs::Frontend::Mark { mark: 1, ipv6: false };
-    assert_eq!(server_key(&mark, "10.0.0.2:0".parse().unwrap()).port, 0);
-    assert_eq!(ServiceKey::Mark { mark: 1, family: Family::V4 }, super::super::table::service_key(&mark));
 }

@@ -167,13 +167,39 @@ proptest! {
     }
 }
 
+/// As `ipvsadm -ln` prints it with keepalived: a table of its is taken over without a change.
 #[test]
-fn under_a_mark_servers_keep_the_port_that_was_asked_for() {
-    let to: SocketAddr = "10.0.0.2:80".parse().unwrap();
+fn only_masquerading_leads_to_another_port_than_was_asked_for() {
+    let nat = Forwarding::Masquerade;
+    let (dr, tun) = (Forwarding::DirectRouting, Forwarding::Tunnel(Tunnel::Ipip));
     let mark = Frontend::Mark { mark: 3, ipv6: false };
     let address =
         |port| Frontend::Address { protocol: Protocol::Tcp, to: SocketAddr::new([10, 0, 0, 1].into(), port) };
-    assert_eq!(server_key(&mark, to).port, 0);
-    assert_eq!(server_key(&address(8080), to).port, 80);
-    assert_eq!(server_key(&address(8080), SocketAddr::new(to.ip(), 0)).port, 8080);
+    for (frontend, written, forwarding, expected) in [
+        (address(80), 8080, nat, 8080),
+        (address(80), 0, nat, 80),
+        (address(0), 8080, nat, 8080),
+        (address(0), 0, nat, 0),
+        (address(80), 8080, dr, 80),
+        (address(80), 8080, tun, 80),
+        (address(80), 0, dr, 80),
+        (address(0), 8080, dr, 0),
+        (mark, 8080, nat, 8080),
+        (mark, 0, nat, 0),
+        (mark, 8080, dr, 0),
+        (mark, 8080, tun, 0),
+    ] {
+        let to = SocketAddr::new([10, 0, 0, 2].into(), written);
+        assert_eq!(server_key(&frontend, to, forwarding).port, expected, "{frontend} {written} {forwarding}");
+    }
+}
+
+#[test]
+fn two_servers_that_are_one_for_the_kernel_answer_while_either_is_up() {
+    let mut of = virtual_server("x", "10.0.0.1:80", &["10.0.0.2:80", "10.0.0.2:8080"]);
+    of.servers.iter_mut().for_each(|server| server.inhibit_on_failure = true);
+    for (ups, weight) in [([true, false], 1), ([false, true], 1), ([false, false], 0)] {
+        let row = row(&of.frontends[0], &of, &state(&of, &ups));
+        assert_eq!(row.servers.values().map(|server| server.weight).collect::<Vec<_>>(), [weight], "{ups:?}");
+    }
 }

@@ -124,8 +124,6 @@ pub struct HttpCheck {
     pub version: HttpVersion,
     /// All must answer as they should; never empty (`/` when none is written).
     pub urls: Vec<Url>,
-    /// Name in the TLS greeting (`enable_sni` with the virtual host, or `sni_name`).
-    pub sni: Option<String>,
     /// A failed server is tried again without waiting for the whole round (`fast_recovery`).
     pub fast_recovery: bool,
 }
@@ -151,6 +149,8 @@ pub struct Url {
     pub path: String,
     /// Host header; `None` for the address.
     pub host: Option<String>,
+    /// Name in the TLS greeting (`sni_name`, or `enable_sni` with the virtual host); `None` without TLS.
+    pub sni: Option<String>,
     /// First and last of each range of good statuses; never empty (when none is written 200 to 299, with a
     /// digest or a pattern any).
     pub statuses: Vec<(u16, u16)>,

@@ -27,7 +27,8 @@ pub(crate) enum About {
 }
 
 /// Reports what is wrong, by the place of each virtual server in the list as given, and takes out what the
-/// kernel would refuse: frontends that another one above has, and services that are left without any.
+/// kernel would refuse: frontends that another one above has, services that are left without any, and lower
+/// thresholds above the upper ones.
 /// `own` are addresses of this host.
 pub(crate) fn settle(
     services: &mut Vec<VirtualServer>,
@@ -37,8 +38,10 @@ pub(crate) fn settle(
 ) {
     let taken = duplicates(services, &mut report);
     let hosts = Hosts::new(routers, own);
-    for (at, service) in services.iter().enumerate().filter(|(_, service)| !service.frontends.is_empty()) {
+    for (at, service) in services.iter_mut().enumerate().filter(|(_, service)| !service.frontends.is_empty())
+    {
         let mut say = |about, finding| report(at, about, finding);
+        thresholds(service, &mut say);
         weights(service, &mut say);
         quorum(service, &mut say);
         contradictions(service, &mut say);
@@ -183,15 +186,32 @@ fn contradictions(service: &VirtualServer, say: &mut impl FnMut(About, Diagnosti
         let message = "`ha_suspend` has no effect: a mark is no address that could be held".to_owned();
         say(About::Suspend, warn("contradiction", message, "its servers are checked all the time"));
     }
-    for (at, server) in service.servers.iter().enumerate() {
-        if server.upper_threshold > 0 && server.lower_threshold > server.upper_threshold {
-            let message = format!(
-                "the lower threshold {} is above the upper one {}",
-                server.lower_threshold, server.upper_threshold
-            );
-            say(About::Server(at), warn("contradiction", message, "the server would stay overloaded"));
+}
+
+/// The kernel takes no server whose lower threshold is above the upper one, written or not.
+fn thresholds(service: &mut VirtualServer, say: &mut impl FnMut(About, Diagnostic)) {
+    for (at, server) in service.servers.iter_mut().enumerate() {
+        if let Some(message) = crossed(server.lower_threshold, server.upper_threshold) {
+            server.lower_threshold = 0;
+            let note = match server.upper_threshold {
+                0 => "it is left out: the kernel would refuse the server, with keepalived nobody gets there",
+                _ => {
+                    "three quarters of the upper one are used: the kernel would refuse the server, with \
+                     keepalived nobody gets there"
+                }
+            };
+            let found = Diagnostic::new(Severity::Error, "contradiction", message);
+            say(About::Server(at), found.note(note));
         }
     }
+}
+
+/// What is wrong with two thresholds of a real server, if anything is.
+pub(crate) fn crossed(lower: u32, upper: u32) -> Option<String> {
+    (lower > upper).then(|| match upper {
+        0 => format!("a lower threshold of {lower} means nothing without an upper one"),
+        _ => format!("the lower threshold {lower} is above the upper one {upper}"),
+    })
 }
 
 /// Ports, directors among the servers, servers nobody looks at: one finding of a kind for each service.
@@ -217,6 +237,14 @@ fn servers(service: &VirtualServer, hosts: &Hosts<'_>, say: &mut impl FnMut(Abou
         let note =
             "the server must listen there; only NAT rewrites ports (checks go to the port written here)";
         say(About::Server(at), warn("port-not-rewritten", message, note));
+    }
+    let mut seen = HashSet::new();
+    let twice = all().find(|(_, server)| !rewritten(server.forwarding) && !seen.insert(server.to.ip()));
+    if let Some((at, server)) = twice {
+        let message =
+            format!("{} is in the kernel's table once, whatever its ports are here", server.to.ip());
+        let note = "it answers while either counts as up; write one real server with a check for each port";
+        say(About::Server(at), warn("one-server", message, note));
     }
     if let Some((at, server, whose)) =
         all().find_map(|(at, server)| Some((at, server, hosts.whose(server.to.ip())?)))

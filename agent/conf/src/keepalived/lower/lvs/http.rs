@@ -66,11 +66,14 @@ pub(super) fn read(
         let found = Diagnostic::new(Severity::Warning, "no-url", message).at(&block.words[0].span);
         findings.push(found.note("keepalived leaves such a check out: the server would always be good"));
         let statuses = vec![GOOD_STATUS];
-        urls.push(Url { path: "/".to_owned(), host: host.clone(), statuses, digest: None, pattern: None });
+        let path = "/".to_owned();
+        urls.push(Url { path, host: host.clone(), sni: None, statuses, digest: None, pattern: None });
     }
     let tls = block.keyword() == "SSL_GET";
-    let sni = sni.or_else(|| urls.iter().find_map(|url| url.host.clone()).filter(|_| sends_sni));
-    HttpCheck { tls, version, urls, sni: sni.filter(|_| tls), fast_recovery }
+    for url in urls.iter_mut().filter(|_| tls) {
+        url.sni = sni.clone().or_else(|| url.host.clone().filter(|_| sends_sni));
+    }
+    HttpCheck { tls, version, urls, fast_recovery }
 }
 
 /// One word that may stand in a request.
@@ -86,6 +89,7 @@ fn url(block: &Statement, host: Option<&str>, findings: &Findings) -> Url {
     let mut url = Url {
         path: "/".to_owned(),
         host: host.map(str::to_owned),
+        sni: None,
         statuses: Vec::new(),
         digest: None,
         pattern: None,
