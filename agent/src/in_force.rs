@@ -10,7 +10,7 @@ use hacluster_conf::Loaded;
 use hacluster_conf::source::{Disk, Source};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -32,21 +32,45 @@ pub struct InForce {
     pub hash: String,
     /// Every file that was asked for, in order.
     files: Vec<PathBuf>,
-    balanced: OnceLock<String>,
+    balanced: OnceLock<Balanced>,
+}
+
+/// Fingerprints, in hex, of what all directors must have alike of virtual servers.
+#[derive(Debug, Default)]
+struct Balanced {
+    all: String,
+    /// By name.
+    each: HashMap<String, String>,
 }
 
 impl InForce {
     /// Fingerprint, in hex, of what all directors must have alike of virtual servers. Another version of the
     /// agent may write another one for the same.
     pub fn balanced(&self) -> &str {
+        &self.fingerprints().all
+    }
+
+    /// The same of the virtual server of this name; empty where there is none.
+    pub fn balanced_as(&self, name: &str) -> &str {
+        self.fingerprints().each.get(name).map_or("", String::as_str)
+    }
+
+    fn fingerprints(&self) -> &Balanced {
         self.balanced.get_or_init(|| {
             let mut hasher = Sha256::new();
+            let mut each = HashMap::new();
             for service in &self.loaded.config.lvs.services {
-                hasher.update(format!("{:?}\n", service.shared()));
+                let text = format!("{:?}\n", service.shared());
+                hasher.update(&text);
+                each.insert(service.name.clone(), fingerprint(&Sha256::digest(&text)));
             }
-            hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+            Balanced { all: fingerprint(&hasher.finalize()), each }
         })
     }
+}
+
+fn fingerprint(digest: &[u8]) -> String {
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads what the command line names.
@@ -230,6 +254,40 @@ mod tests {
         assert_eq!(print(1, "").len(), 32);
         assert_eq!(print(1, ""), print(1, "notify_up /bin/true\n"));
         assert_ne!(print(1, ""), print(2, ""));
+    }
+
+    /// Each of these changes what clients meet after a failover, and none of it stands in `haclusterctl lvs`.
+    #[test]
+    fn virtual_servers_agree_one_by_one_in_all_that_clients_meet() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keepalived.conf");
+        let print = |service: &str, server: &str| {
+            let server =
+                format!("real_server 192.0.2.9 80 {{\n{server}\nTCP_CHECK {{\nconnect_port 81\n}}\n}}\n");
+            let other = "virtual_server 192.0.2.2 80 {\n}\n";
+            let text = format!("{other}virtual_server 192.0.2.1 80 {{\nquorum 9\n{service}\n{server}}}\n");
+            fs::write(&file, text).unwrap();
+            let in_force = load(&args(&file));
+            [in_force.balanced_as("192.0.2.2 80"), in_force.balanced_as("192.0.2.1 80")].map(str::to_owned)
+        };
+        let [other, base] = print("", "");
+        assert_eq!((base.len(), other.len()), (32, 32));
+        for (service, server) in [
+            ("sorry_server 192.0.2.7 80", ""),
+            ("hysteresis 1", ""),
+            ("persistence_timeout 9", ""),
+            ("persistence_timeout 9\npersistence_granularity 255.255.255.0", ""),
+            ("protocol UDP\nops", ""),
+            ("ha_suspend", ""),
+            ("", "uthreshold 9"),
+            ("", "inhibit_on_failure"),
+            ("", "PING_CHECK {\n}"),
+            ("", "TCP_CHECK {\nconnect_port 82\n}"),
+        ] {
+            let [same, changed] = print(service, server);
+            assert_eq!(same, other, "the other one is as it was");
+            assert_ne!(changed, base, "{service} {server}");
+        }
     }
 
     #[test]

@@ -116,6 +116,30 @@ fn a_layer_changes_keys_of_the_base() {
 }
 
 #[test]
+fn a_peer_among_the_servers_is_told_whoever_writes_them() {
+    let cluster = |peer: &str| {
+        format!(
+            "[api]\nlisten = \"0.0.0.0:9443\"\ncertificate = \"a\"\nkey = \"b\"\nauthority = \"c\"\n[[peer]]\nname = \
+             \"nodeb\"\naddress = \"{peer}:9443\"\n"
+        )
+    };
+    let toml = |peer: &str| read("/a.toml", &(TOML.to_owned() + &cluster(peer)));
+    let below = |peer: &str| {
+        let text = format!("[global]\nkeepalived_conf = \"k.conf\"\n{}", cluster(peer));
+        let memory = Memory::new("/a.toml", text).with("/k.conf", KEEPALIVED).with_host("nodea");
+        load(Path::new("/a.toml"), &memory)
+    };
+    for read in [&toml as &dyn Fn(&str) -> Loaded, &below] {
+        let found = read("198.51.100.2").diagnostics;
+        let [found] = &found[..] else { panic!("{found:?}") };
+        let expected =
+            ("director-is-server", "real server 198.51.100.2 is the other director (peer `nodeb`)");
+        assert_eq!((found.code, found.message.as_str()), expected);
+        assert_eq!(read("198.51.100.7").diagnostics, []);
+    }
+}
+
+#[test]
 fn anything_wrong_leaves_the_service_out() {
     let base = |service: &str, server: &str, check: &str| {
         format!(

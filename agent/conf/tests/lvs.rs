@@ -75,6 +75,24 @@ fn an_own_address_among_the_servers_is_told() {
     assert!(found.message.contains("198.51.100.2 is an address of this node"), "{}", found.message);
 }
 
+/// Unicast is not in force: its instances are refused, and name the other director all the same.
+#[test]
+fn the_other_director_among_the_servers_is_told() {
+    let warned = |peer: &str, kind: &str| {
+        let instance = format!(
+            "vrrp_instance VI_1 {{\n interface eth0\n virtual_router_id 51\n unicast_peer {{\n {peer}\n}}\n}}\n"
+        );
+        let loaded = load(&(instance + &pair(kind, "", "")));
+        let found = loaded.diagnostics.into_iter().find(|found| found.code == "director-is-server");
+        found.map(|found| format!("{}; {}", found.message, found.notes.join(" ")))
+    };
+    let text = warned("198.51.100.2", "lb_kind DR").unwrap();
+    let words = "real server 198.51.100.2 is the other director (unicast peer of `VI_1`); two directors";
+    assert!(text.starts_with(words), "{text}");
+    assert!(warned("198.51.100.2", "lb_kind NAT").unwrap().contains("answers locally"));
+    assert_eq!(warned("198.51.100.7", "lb_kind DR"), None);
+}
+
 #[test]
 fn five_thousand_services_load_and_compare() {
     let text = |weight: u32| {

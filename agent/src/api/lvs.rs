@@ -1,5 +1,6 @@
 //! Virtual servers in the contract's words.
 
+use crate::in_force::InForce;
 use crate::lvs::hands::{Counted, Picture};
 use crate::lvs::{
     CheckView, Done, DoneRow, Order, ServerView, ServiceView, View, describe, is_called, server_key,
@@ -45,17 +46,23 @@ pub(super) fn summary(view: &View, picture: &Picture, agreement: &str) -> Option
 }
 
 /// All virtual servers, or those that are called so.
-pub(super) fn list(view: &View, picture: &Picture, called: &[String]) -> v1::ListLvsResponse {
+pub(super) fn list(
+    view: &View,
+    picture: &Picture,
+    in_force: &InForce,
+    called: &[String],
+) -> v1::ListLvsResponse {
     let services = view.iter().map(|service| service.load());
     let services =
         services.filter(|view| called.is_empty() || called.iter().any(|typed| is_called(view, typed)));
     v1::ListLvsResponse {
-        services: services.map(|view| service(&view, picture)).collect(),
+        services: services.map(|view| service(&view, picture, in_force)).collect(),
         absent: picture.absent.as_deref().unwrap_or_default().to_owned(),
         refused: picture.refused.iter().map(ToString::to_string).collect(),
         mended: picture.mended,
         sync_daemons: picture.daemons.clone(),
         looked: picture.at.map(Into::into),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 
@@ -103,7 +110,7 @@ fn told(of: &Done, weight: Option<u16>, dry_run: bool) -> String {
 }
 
 /// One virtual server, with what the kernel counts of it.
-fn service(view: &ServiceView, picture: &Picture) -> v1::LvsService {
+fn service(view: &ServiceView, picture: &Picture, in_force: &InForce) -> v1::LvsService {
     let of = &view.config;
     let totals = of.frontends.iter().filter_map(|frontend| picture.services.get(&service_key(frontend)));
     let servers = of.servers.iter().zip(&view.servers);
@@ -127,6 +134,7 @@ fn service(view: &ServiceView, picture: &Picture) -> v1::LvsService {
             .persistence
             .as_ref()
             .and_then(|persistence| Duration::from_micros(persistence.timeout.as_micros()).try_into().ok()),
+        agreement: in_force.balanced_as(&of.name).to_owned(),
     }
 }
 

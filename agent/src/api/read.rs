@@ -214,6 +214,7 @@ impl Read for ReadService {
     ) -> Result<Response<v1::ListLvsResponse>, Status> {
         let picture = self.shared.lvs.look().await;
         let services = &request.get_ref().services;
-        Ok(Response::new(lvs::list(&self.shared.lvs.view(), &picture, services)))
+        let in_force = self.shared.board.read().in_force.clone();
+        Ok(Response::new(lvs::list(&self.shared.lvs.view(), &picture, &in_force, services)))
     }
 }

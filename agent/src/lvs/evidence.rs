@@ -128,7 +128,9 @@ impl<'a> Before<'a> {
             let inhibited = real.inhibit_on_failure && real.weight > 0 && !is_ordered;
             let is_in = found.is_some_and(|found| found.weight > 0 || !inhibited);
             up = up.max(Some(is_in));
-            let odd = |weight: &u32| *weight != u32::from(real.weight) && is_dynamic(check) && !is_ordered;
+            // Differences of several add up: all of it is the first one's.
+            let first = real.checks.iter().find(|check| is_dynamic(check)) == Some(check);
+            let odd = |weight: &u32| *weight != u32::from(real.weight) && first && !is_ordered;
             let weight = found.map(|found| found.weight).filter(odd);
             adjust = adjust.or(weight.map(|weight| Adjust::Set(u16::try_from(weight).unwrap_or(u16::MAX))));
         }

@@ -120,10 +120,12 @@ pub(crate) struct WeightArgs {
 
 #[derive(Debug, Arguments)]
 #[command(
-    long_about = "The real server's side of direct routing and tunnels.\n\n\
+    long_about = "The real server's side of direct routing.\n\n\
         A real server must have the virtual address, and must not answer ARP for it. That is: the address \
         on lo as /32 (IPv6: /128), and the sysctls arp_ignore = 1 and arp_announce = 2 for `all` and `lo`. \
-        Run it on the real server itself; it needs no agent.",
+        Run it on the real server itself; it needs no agent.\n\n\
+        Behind a tunnel (lb_kind TUN) it needs the same, and an interface that unpacks, which is not looked \
+        at: for ipip `modprobe ipip`, `ip link set tunl0 up`, and rp_filter = 0 for `all` and tunl0.",
     after_help = "Examples:\n  \
         haclusterctl lvs realserver 10.0.0.1 --check\n  \
         haclusterctl lvs realserver 10.0.0.1 --apply\n\n\

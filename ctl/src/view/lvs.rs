@@ -4,9 +4,10 @@
 //! New members may come; these stay.
 //! - `context`, `health` (`ok`, `degraded`, `unreachable`)
 //! - `nodes[]`: `name`, `address`, `error`, `absent`, `refused[]`, `mended`, `sync_daemons[]`, `looked`,
-//!   `services[]`
+//!   `version`, `services[]`
 //! - `services[]`: `name`, `frontends[]`, `scheduler`, `persistence_s`, `up`, `since`, `text`, `weight_up`,
-//!   `weight_needed`, `suspended`, `sorry` (`address`, `serving`), `servers[]`, `traffic`
+//!   `weight_needed`, `suspended`, `sorry` (`address`, `serving`), `servers[]`, `traffic`,
+//!   `agreement`
 //! - `servers[]`: `address`, `forwarding`, `state` (`up`, `down`, `drained`), `since`, `text`, `weight`,
 //!   `weight_configured`, `placed`, `order`, `checks[]`, `connections_active`, `connections_inactive`,
 //!   `traffic`
@@ -46,6 +47,8 @@ pub(crate) struct LvsNode {
     pub(crate) mended: u64,
     pub(crate) sync_daemons: Vec<String>,
     pub(crate) looked: Option<Timestamp>,
+    /// Of the agent; none of an older one.
+    pub(crate) version: Option<String>,
     pub(crate) services: Vec<Service>,
 }
 
@@ -64,6 +67,8 @@ pub(crate) struct Service {
     pub(crate) sorry: Option<Sorry>,
     pub(crate) servers: Vec<Server>,
     pub(crate) traffic: Traffic,
+    /// Fingerprint of what all directors must have alike; none of an older agent.
+    pub(crate) agreement: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -200,6 +205,7 @@ impl LvsNode {
             mended: of.mended,
             sync_daemons: of.sync_daemons,
             looked: timestamp(of.looked.as_ref()),
+            version: known(of.agent_version),
             services: of.services.into_iter().map(Service::from).collect(),
         }
     }
@@ -239,6 +245,7 @@ impl From<v1::LvsService> for Service {
             sorry: of.sorry.map(|sorry| Sorry { address: sorry.address, serving: sorry.serving }),
             servers: of.servers.into_iter().map(Server::from).collect(),
             traffic: of.traffic.map(Traffic::from).unwrap_or_default(),
+            agreement: known(of.agreement),
         }
     }
 }
@@ -419,7 +426,9 @@ fn differs(first: &LvsNode, one: &Service, other: &LvsNode, two: &Service) -> Op
         servers.sort();
         (of.scheduler.clone(), of.persistence_s, of.weight_needed, of.frontends.clone(), servers)
     };
-    if set(one) != set(two) {
+    // Fingerprints of different versions say nothing about each other.
+    let comparable = first.version.is_some() && first.version == other.version;
+    if set(one) != set(two) || comparable && one.agreement != two.agreement {
         return Some(format!("is not configured the same on {here} and {there}"));
     }
     one.servers.iter().find_map(|server| {
@@ -429,3 +438,6 @@ fn differs(first: &LvsNode, one: &Service, other: &LvsNode, two: &Service) -> Op
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

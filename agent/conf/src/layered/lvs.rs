@@ -10,11 +10,11 @@ use super::table::Table;
 use super::{check, command};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::{Findings, show};
-use crate::model::Config;
 use crate::model::lvs::{
     Forwarding, Frontend, Persistence, Protocol, RealServer, Scheduler, SorryServer, VirtualServer,
 };
-use crate::model::validate::lvs::{About, crossed, settle};
+use crate::model::validate::lvs::{About, Others, crossed, settle};
+use crate::model::{Config, Peer};
 use crate::notation::lvs::{
     DEFAULT_SCHEDULER, GROUP_MAX, GROUPS_MAX, PERSISTENCE_MAX_SECS, PROTOCOLS, SCHEDULERS, addresses,
     forwarding,
@@ -82,10 +82,36 @@ pub(super) fn lower(
         process::read(table, &mut lvs, config, path.parent().unwrap_or(Path::new("")));
         config.lvs = lvs;
     }
-    let Some(mut tables) = root.table("virtual_server") else { return };
+    let tables = root.table("virtual_server");
+    if tables.is_none() && config.peers.is_empty() {
+        return;
+    }
     let known = said(config, own);
     let mut services = std::mem::take(&mut config.lvs.services);
-    let around = Around { config, host_name };
+    if let Some(tables) = tables {
+        change(&mut services, tables, layers, &Around { config, host_name });
+    }
+    let names: Vec<String> = services.iter().map(|service| service.name.clone()).collect();
+    settle(&mut services, &config.routers, (own, &peers(config)), |at, about, mut finding| {
+        if !known.contains(&(finding.code, finding.message.clone())) {
+            finding.span = place_of(layers, &names[at], about);
+            findings.push(finding);
+        }
+    });
+    config.lvs.services = services;
+}
+
+/// The other agents, where they are known by address.
+fn peers(config: &Config) -> Others {
+    let address = |peer: &Peer| {
+        let to: SocketAddr = peer.address.parse().ok()?;
+        Some((to.ip(), format!("peer `{}`", show(&peer.name))))
+    };
+    config.peers.iter().filter_map(address).collect()
+}
+
+/// Adds what is written to `services`, changes those there are, takes out those it breaks.
+fn change(services: &mut Vec<VirtualServer>, mut tables: Table<'_>, layers: &Layers, around: &Around<'_>) {
     let mut places: HashMap<String, usize> =
         services.iter().enumerate().map(|(at, service)| (service.name.to_ascii_lowercase(), at)).collect();
     let mut broken = HashSet::new();
@@ -93,7 +119,7 @@ pub(super) fn lower(
     for key in layers.keys(List::Services) {
         let Some(table) = tables.table(key) else { continue };
         let place = places.get(key).copied();
-        match service(table, place.map(|at| services[at].clone()), &around) {
+        match service(table, place.map(|at| services[at].clone()), around) {
             Some(service) if count + service.frontends.len() > GROUPS_MAX => {
                 let message = format!(
                     "virtual servers have more than {GROUPS_MAX} addresses and marks: `{}` and \
@@ -118,14 +144,6 @@ pub(super) fn lower(
     }
     let mut at = 0..;
     services.retain(|_| at.next().is_none_or(|at| !broken.contains(&at)));
-    let names: Vec<String> = services.iter().map(|service| service.name.clone()).collect();
-    settle(&mut services, &config.routers, own, |at, about, mut finding| {
-        if !known.contains(&(finding.code, finding.message.clone())) {
-            finding.span = place_of(layers, &names[at], about);
-            findings.push(finding);
-        }
-    });
-    config.lvs.services = services;
 }
 
 /// What the layer below has said already.
@@ -134,7 +152,7 @@ fn said(config: &Config, own: &HashSet<IpAddr>) -> HashSet<(&'static str, String
     let mut note = |_: usize, _: About, finding: Diagnostic| {
         said.insert((finding.code, finding.message));
     };
-    settle(&mut config.lvs.services.clone(), &config.routers, own, &mut note);
+    settle(&mut config.lvs.services.clone(), &config.routers, (own, &Others::new()), &mut note);
     said
 }
 

@@ -28,16 +28,15 @@ pub(crate) enum About {
 
 /// Reports what is wrong, by the place of each virtual server in the list as given, and takes out what the
 /// kernel would refuse: frontends that another one above has, services that are left without any, and lower
-/// thresholds above the upper ones.
-/// `own` are addresses of this host.
+/// thresholds above the upper ones. `own` are addresses of this host, `others` those of other directors.
 pub(crate) fn settle(
     services: &mut Vec<VirtualServer>,
     routers: &[VirtualRouter],
-    own: &HashSet<IpAddr>,
+    (own, others): (&HashSet<IpAddr>, &Others),
     mut report: impl FnMut(usize, About, Diagnostic),
 ) {
     let taken = duplicates(services, &mut report);
-    let hosts = Hosts::new(routers, own);
+    let hosts = Hosts::new(routers, own, others);
     for (at, service) in services.iter_mut().enumerate().filter(|(_, service)| !service.frontends.is_empty())
     {
         let mut say = |about, finding| report(at, about, finding);
@@ -54,21 +53,25 @@ pub(crate) fn settle(
     }
 }
 
-/// Addresses that this host has, or may get.
+/// Addresses of other directors, and how each is known: `peer `node2``.
+pub(crate) type Others = HashMap<IpAddr, String>;
+
+/// Addresses that this host has, or may get, and those of its neighbours.
 struct Hosts<'a> {
     virtual_ips: HashMap<IpAddr, &'a str>,
     own: &'a HashSet<IpAddr>,
+    others: &'a Others,
 }
 
 impl<'a> Hosts<'a> {
-    fn new(routers: &'a [VirtualRouter], own: &'a HashSet<IpAddr>) -> Self {
+    fn new(routers: &'a [VirtualRouter], own: &'a HashSet<IpAddr>, others: &'a Others) -> Self {
         let mut virtual_ips = HashMap::new();
         for router in routers {
             for address in router.addresses.iter().chain(&router.excluded) {
                 virtual_ips.entry(IpAddr::V4(address.ip)).or_insert(router.name.as_str());
             }
         }
-        Self { virtual_ips, own }
+        Self { virtual_ips, own, others }
     }
 
     /// What `ip` is of this node: "...".
@@ -77,6 +80,12 @@ impl<'a> Hosts<'a> {
             return Some(format!("an address of virtual router `{}`", show(router)));
         }
         self.own.contains(&ip).then(|| "an address of this node".to_owned())
+    }
+
+    /// Which director `ip` is, this node or another one.
+    fn director(&self, ip: IpAddr) -> Option<String> {
+        let other = || Some(format!("the other director ({})", self.others.get(&ip)?));
+        self.whose(ip).or_else(other)
     }
 }
 
@@ -247,7 +256,7 @@ fn servers(service: &VirtualServer, hosts: &Hosts<'_>, say: &mut impl FnMut(Abou
         say(About::Server(at), warn("one-server", message, note));
     }
     if let Some((at, server, whose)) =
-        all().find_map(|(at, server)| Some((at, server, hosts.whose(server.to.ip())?)))
+        all().find_map(|(at, server)| Some((at, server, hosts.director(server.to.ip())?)))
     {
         let message = format!("real server {} is {whose}", server.to.ip());
         let note = if rewritten(server.forwarding) {

@@ -24,7 +24,7 @@ use super::values::wrong;
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::findings::{Findings, show};
 use crate::model::lvs::VirtualServer;
-use crate::model::validate::lvs::{self as rules, About};
+use crate::model::validate::lvs::{self as rules, About, Others};
 use crate::model::{Config, Tracker};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -89,11 +89,24 @@ pub(super) fn read(
             first
         })
         .unzip();
-    rules::settle(&mut services, &config.routers, &source.own_addresses(), |at, about, mut finding| {
+    let hosts = (&source.own_addresses(), &unicast_peers(top));
+    rules::settle(&mut services, &config.routers, hosts, |at, about, mut finding| {
         finding.span = Some(places[at].of(about).clone());
         findings.push(finding);
     });
     config.lvs.services = services;
+}
+
+/// The nodes that this one's instances speak to, whether these run or not.
+fn unicast_peers(top: &[Statement]) -> Others {
+    let instances = top.iter().filter(|statement| statement.keyword() == "vrrp_instance");
+    let peers = instances.flat_map(|instance| {
+        let name = instance.params().first().map_or("", |word| &word.text);
+        let lists = lines(instance).filter(|line| line.keyword() == "unicast_peer");
+        let entries = lists.flat_map(lines).filter_map(|entry| entry.words.first()?.text.parse().ok());
+        entries.map(move |ip| (ip, format!("unicast peer of `{}`", show(name))))
+    });
+    peers.collect()
 }
 
 impl<'a> Place<'a> {
