@@ -74,9 +74,10 @@ impl<L: Looks> Desk<L> {
         let timeouts =
             Timeouts { tcp_s: seconds(of.tcp), tcp_fin_s: seconds(of.tcp_fin), udp_s: seconds(of.udp) };
         self.hands.put_timeouts(timeouts);
+        // Who sees the kernel's table sees the view, too.
+        self.parts.view.store(Arc::new(self.views.clone()));
         self.settle_and_put(true);
         arrivals.into_iter().for_each(|notice| self.say(notice));
-        self.parts.view.store(Arc::new(self.views.clone()));
         self.tell_readings();
     }
 
