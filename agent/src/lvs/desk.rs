@@ -22,7 +22,7 @@ use super::orders::Orders;
 use super::service::{Live, Turned};
 use super::table::{Table, service_key};
 use super::view::{CheckView, Seen, ServiceView, View, describe};
-use super::{Parts, Reading, Readings};
+use super::{Parts, Reading, Readings, silence};
 use crate::check::{Report, Wanted};
 use crate::chronicle::RouterView;
 use crate::event::{Event, What};
@@ -94,6 +94,8 @@ pub(super) struct Desk<L> {
     pub(super) flush_on_stop: FlushOnStop,
     /// Mail tells of servers alone, not of single checks.
     pub(super) fewer_mails: bool,
+    /// It was said that the kernel does not answer.
+    pub(super) silent: bool,
 }
 
 /// What led to a change that no check led to.
@@ -112,12 +114,17 @@ pub(super) async fn run<L: Looks>(
     mut reports: mpsc::Receiver<Report>,
     mut inherited: mpsc::Receiver<Table>,
 ) {
-    // Nobody waits for a kernel without IPVS: it tells of an empty table at once.
-    let mut inherited = Some(inherited.recv().await.unwrap_or_default());
+    let Some(begun) = silence::begin(&mut desk, &mut messages, &mut inherited).await else { return };
+    let mut inherited = Some(begun.inherited);
+    if let Some(config) = begun.config {
+        desk.configure(&config, inherited.take());
+    }
+    begun.asks.into_iter().for_each(|ask| desk.ask(ask));
     let mut deaf_until = Instant::now();
     let poked = desk.parts.routers.clone();
     loop {
         let (expiry, again) = (desk.next_expiry(), desk.here.again);
+        desk.hear_silence();
         tokio::select! {
             message = messages.recv() => match message {
                 Some(Message::Configure(config)) => {
@@ -181,6 +188,7 @@ impl<L: Looks> Desk<L> {
             daemons: None,
             flush_on_stop: FlushOnStop::default(),
             fewer_mails: false,
+            silent: false,
         }
     }
 
@@ -407,7 +415,7 @@ impl<L: Looks> Desk<L> {
         Instant::now() + left.min(EXPIRY)
     }
 
-    fn farewell(&mut self) {
+    pub(super) fn farewell(&mut self) {
         let notices: Vec<_> = self.services.iter().flat_map(Live::farewell).collect();
         notices.into_iter().for_each(|notice| self.say(notice));
         self.hands.stop(self.flush_on_stop);

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Contract: two threads of its own, behind bounded queues; virtual routers never wait for it, and go
-//! on without it. A kernel without IPVS is said, and looked for again. What is in the kernel and not ours
-//! is never touched; what a killed agent left is adopted, or removed where nobody wants it any more.
+//! on without it. A kernel without IPVS, or one that does not answer, is said, and the former looked for
+//! again. What is in the kernel and not ours is never touched; what a killed agent left is adopted, or removed where nobody wants it any more.
 
 mod configure;
 mod daemons;
@@ -23,6 +23,7 @@ mod operator;
 mod orders;
 mod record;
 mod service;
+mod silence;
 mod table;
 mod view;
 
@@ -37,11 +38,12 @@ use crate::board::Board;
 use crate::check::{Checks, Counted};
 use crate::event::{Event, EventSender, What};
 use crate::fact::Fact;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use desk::{Desk, Message};
 use hacluster_conf::model::Config;
 use hacluster_conf::model::lvs::{Lvs as Configured, Timeouts};
+use hacluster_net::NetError;
 use hacluster_net::netlink::ipvs::Ipvs;
 use record::Record;
 use std::collections::BTreeMap;
@@ -50,6 +52,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// The agent's own program, whatever became of its file meanwhile.
@@ -144,6 +147,14 @@ impl Lvs {
     /// # Errors
     /// When the kernel refuses the threads.
     pub fn configure(&self, config: &Config) -> anyhow::Result<()> {
+        self.configure_with(config, Ipvs::open)
+    }
+
+    fn configure_with<K: hands::Kernel>(
+        &self,
+        config: &Config,
+        open: impl FnMut() -> Result<K, NetError> + Send + 'static,
+    ) -> anyhow::Result<()> {
         let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
         let record = Record::of(&self.0.run_dir);
         if running.is_none() && is_idle(&config.lvs) && record.read().is_empty() {
@@ -152,14 +163,19 @@ impl Lvs {
         }
         let begun = match running.take() {
             Some(running) => running,
-            None => self.start(config, record)?,
+            None => self.start(config, record, open)?,
         };
-        let _ = begun.messages.blocking_send(Message::Configure(Box::new(config.clone())));
+        let told = begun.messages.try_send(Message::Configure(Box::new(config.clone())));
         *running = Some(begun);
-        Ok(())
+        told.map_err(|_| anyhow!("the thread of virtual servers has too much to do"))
     }
 
-    fn start(&self, config: &Config, record: Record) -> anyhow::Result<Running> {
+    fn start<K: hands::Kernel>(
+        &self,
+        config: &Config,
+        record: Record,
+        open: impl FnMut() -> Result<K, NetError> + Send + 'static,
+    ) -> anyhow::Result<Running> {
         let Inner { events, board, state_dir, view, readings, counted, counts, routers, follows, .. } =
             &*self.0;
         let (messages, heard) = mpsc::channel(MESSAGES);
@@ -173,8 +189,7 @@ impl Lvs {
             found: routers.clone(),
             counts: counts.clone(),
         };
-        let (hands, kernel) =
-            hands::spawn(to_kernel, Ipvs::open).context("cannot start the thread for IPVS")?;
+        let (hands, kernel) = hands::spawn(to_kernel, open).context("cannot start the thread for IPVS")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot start checks")?;
         let parts = Parts {
@@ -269,11 +284,10 @@ impl Lvs {
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Running { messages, desk, kernel, .. }) = running else { return };
         let (done, _) = oneshot::channel();
-        let _ = messages.blocking_send(Message::Stop(done));
-        drop(messages);
-        let _ = desk.join();
+        let mut last = Some(Message::Stop(done));
         let begun = std::time::Instant::now();
-        while !kernel.is_finished() && begun.elapsed() < STOP_MAX {
+        while !(desk.is_finished() && kernel.is_finished()) && begun.elapsed() < STOP_MAX {
+            last = last.take().and_then(|last| messages.try_send(last).err()).map(TrySendError::into_inner);
             std::thread::sleep(Duration::from_millis(2));
         }
         if !kernel.is_finished() {

@@ -40,6 +40,13 @@ pub struct Ask {
     pub reply: oneshot::Sender<Result<Done, Unknown>>,
 }
 
+impl Ask {
+    /// Nothing is done, for this reason.
+    pub(super) fn refuse(self, why: &str) {
+        let _ = self.reply.send(Err(Unknown(format!("{why}; nothing was changed"))));
+    }
+}
+
 /// Nothing is called so; in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown(pub String);

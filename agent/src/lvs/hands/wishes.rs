@@ -9,7 +9,7 @@ use hacluster_conf::model::lvs::FlushOnStop;
 use hacluster_net::netlink::ipvs::{DestKey, ServiceKey, Stats, SyncDaemon, Timeouts};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
 
 /// Stories that wait to hear that the kernel has what they want.
@@ -73,10 +73,18 @@ impl Pending {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Desk {
     pending: Mutex<Pending>,
     more: Condvar,
+    /// Since when the thread is with the kernel; `None` while it waits for wishes.
+    away: Mutex<Option<Instant>>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self { pending: Mutex::default(), more: Condvar::new(), away: Mutex::new(Some(Instant::now())) }
+    }
 }
 
 /// The other end of the thread.
@@ -131,6 +139,19 @@ impl Orders {
         self.picture.load_full()
     }
 
+    /// For how long the kernel keeps the thread waiting.
+    pub fn silence(&self) -> Duration {
+        let away = *self.desk.away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    /// Shows `refusal` beside what the kernel refuses, until it is looked at again.
+    pub fn show(&self, refusal: &str) {
+        let mut picture = Picture::clone(&self.picture());
+        picture.refused.push(refusal.into());
+        self.picture.store(Arc::new(picture));
+    }
+
     /// Looks at the kernel unless that was done just now. Completes when it is done.
     pub fn look(&self) -> oneshot::Receiver<()> {
         let (done, answer) = oneshot::channel();
@@ -150,10 +171,12 @@ impl Orders {
 impl Desk {
     /// What came in, waited for until `deadline`.
     pub(super) fn wait(&self, deadline: Instant) -> Option<Pending> {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self.more.wait_timeout_while(pending, left, |pending| pending.is_empty());
         let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         (!pending.is_empty()).then(|| std::mem::take(&mut *pending))
     }
 }
