@@ -85,8 +85,9 @@ pub(crate) fn refusal(known: &[Diagnostic], running: usize, fresh: &Loaded) -> O
 }
 /// Diagnostics as log lines.
 pub(crate) fn say<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, loaded: &Loaded) {
+    let mut lines = render::Lines::of(&loaded.sources);
     for diagnostic in diagnostics {
-        let line = render::line(diagnostic, &loaded.sources);
+        let line = lines.line(diagnostic);
         match diagnostic.severity {
             Severity::Hint => tracing::debug!("{line}"),
             Severity::Warning => tracing::warn!("{line}"),

@@ -62,17 +62,32 @@ pub fn report(loaded: &crate::Loaded, path: &std::path::Path, color: bool) -> St
     report
 }
 
-/// One diagnostic on one line: `file:line:column: severity: message (label)`.
+/// One diagnostic on one line: `file:line:column: severity: message (label)`. Of many, see [`Lines`].
 pub fn line(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
-    let mut out = String::new();
-    if let Some(excerpt) = Excerpts::new(sources).of(diagnostic) {
-        out = format!("{}:{}:{}: ", excerpt.path, excerpt.line, excerpt.column);
+    Lines::of(sources).line(diagnostic)
+}
+
+/// Diagnostics on a line each; every file is searched for passwords only once.
+pub struct Lines<'a>(Excerpts<'a>);
+
+impl<'a> Lines<'a> {
+    /// Of diagnostics about `sources`.
+    pub fn of(sources: &'a SourceMap) -> Self {
+        Self(Excerpts::new(sources))
     }
-    out.push_str(&format!("{}: {}", name(diagnostic.severity), safe(&diagnostic.message)));
-    if let Some(label) = &diagnostic.label {
-        out.push_str(&format!(" ({})", safe(label)));
+
+    /// As [`line`].
+    pub fn line(&mut self, diagnostic: &Diagnostic) -> String {
+        let mut out = String::new();
+        if let Some(excerpt) = self.0.of(diagnostic) {
+            out = format!("{}:{}:{}: ", excerpt.path, excerpt.line, excerpt.column);
+        }
+        out.push_str(&format!("{}: {}", name(diagnostic.severity), safe(&diagnostic.message)));
+        if let Some(label) = &diagnostic.label {
+            out.push_str(&format!(" ({})", safe(label)));
+        }
+        out
     }
-    out
 }
 
 /// `{"diagnostics": [...], "summary": {...}}`; names and meaning of the members are stable.

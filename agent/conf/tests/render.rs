@@ -40,6 +40,16 @@ fn wrong_authentication_type_is_shown_with_its_mend() {
 }
 
 #[test]
+fn many_lines_are_those_of_each() {
+    let (sources, file) = one("auth_pass sesame\nsecond sesame\nauth_pass third\n");
+    let list: Vec<_> = ["sesame", "second", "third"].map(|word| marking(&sources, file, word)).into();
+    let mut lines = render::Lines::of(&sources);
+    let many: Vec<_> = list.iter().map(|one| lines.line(one)).collect();
+    let each: Vec<_> = list.iter().map(|one| render::line(one, &sources)).collect();
+    assert_eq!(many, each);
+}
+
+#[test]
 fn sorted_by_place_with_the_whole_last_and_counted() {
     let (sources, file) = one("first\nsecond\n");
     let second = marking(&sources, file, "second");

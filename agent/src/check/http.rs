@@ -115,7 +115,7 @@ impl Http {
         let conversation = match &ask.tls {
             None => {
                 *stage = Stage::Waiting(head.clone());
-                self.speak(ask, stream, head).await?
+                self.speak(ask, Line::bare(stream, head.clone()), head).await?
             }
             Some((config, name)) => {
                 *stage = Stage::Greeting;
@@ -128,18 +128,18 @@ impl Http {
                     return Err(bad("server does not offer HTTP/2 (ALPN)"));
                 }
                 *stage = Stage::Waiting(head.clone());
-                self.speak(ask, stream, head).await?
+                self.speak(ask, Line::new(stream, head.clone()), head).await?
             }
         };
         ask.judge(conversation, stage, shared).await
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn speak<S>(&self, ask: &Ask, stream: S, head: Head) -> Result<Conversation, Bad>
+    async fn speak<S>(&self, ask: &Ask, line: Line<S>, head: Head) -> Result<Conversation, Bad>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = TokioIo::new(Line::new(stream, head.clone()));
+        let stream = TokioIo::new(line);
         let request = ask.request(self.version);
         let failed = |error: hyper::Error| explain(&error, &head.bytes());
         if self.version == HttpVersion::V2 {

@@ -37,13 +37,20 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Line<S> {
     stream: S,
     head: Head,
+    /// Its end is said by closing it, and not by a call of its own before.
+    bare: bool,
     written: bool,
     reader: Option<Waker>,
 }
 
 impl<S> Line<S> {
     pub(super) fn new(stream: S, head: Head) -> Self {
-        Self { stream, head, written: false, reader: None }
+        Self { stream, head, bare: false, written: false, reader: None }
+    }
+
+    /// One whose end needs no words: nothing is encrypted.
+    pub(super) fn bare(stream: S, head: Head) -> Self {
+        Self { bare: true, ..Self::new(stream, head) }
     }
 }
 
@@ -79,6 +86,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.bare {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

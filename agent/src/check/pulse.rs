@@ -1,7 +1,8 @@
 //! The checks that run: one task for each, woken when it is due.
 //!
 //! Contract: what comes in bursts is spread. The first tries lie evenly within `warmup`, and every check
-//! keeps its rhythm after that, however long a try takes.
+//! keeps its rhythm after that, however long a try takes. Tries that are due within a few milliseconds
+//! begin together, since each time the process wakes costs as much as half a try.
 
 use super::{Counted, Outcome, Probe, Prober, Settings, Tally, duration, file};
 use hacluster_conf::model::lvs::{Check, CheckKind};
@@ -17,6 +18,10 @@ use tokio::time::{Instant, sleep_until};
 
 /// A good result like the one before is told at least this often.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// Tries that are due within this time begin together, at its end.
+const TOGETHER: Duration = Duration::from_millis(10);
+/// At most this part of its `delay_loop` does a check wait for others.
+const WAITS: u32 = 100;
 
 /// A check that somebody uses.
 #[derive(Clone, Debug)]
@@ -54,6 +59,8 @@ pub struct Checks {
     running: HashMap<Arc<Check>, Running>,
     /// Checks started so far.
     started: u32,
+    /// The first of the moments at which tries begin.
+    begun: Instant,
     counted: Arc<Counted>,
 }
 
@@ -85,6 +92,7 @@ impl Checks {
             reports,
             running: HashMap::new(),
             started: 0,
+            begun: Instant::now(),
             counted: Arc::default(),
         }
     }
@@ -146,7 +154,9 @@ impl Checks {
                 let say = file::Say { weight: *weight, reverse: *reverse };
                 tokio::spawn(file::follow(file, say, orders, reports))
             }
-            _ => tokio::spawn(Beat::new(orders, known, first, reports, self.counted.clone()).run()),
+            _ => tokio::spawn(
+                Beat::new(orders, known, [self.begun, first], reports, self.counted.clone()).run(),
+            ),
         };
         Running { orders: sender, task: task.abort_handle() }
     }
@@ -165,6 +175,12 @@ fn spread(number: u32) -> f64 {
     (f64::from(number) * GOLDEN).fract()
 }
 
+/// The first moment not before `due` that is whole steps after `begun`.
+fn together(begun: Instant, due: Instant, step: Duration) -> Instant {
+    let (since, step) = (micros(due.saturating_duration_since(begun)), micros(step).max(1));
+    begun + Duration::from_micros(since.div_ceil(step).saturating_mul(step))
+}
+
 /// One check that runs.
 struct Beat {
     orders: watch::Receiver<Orders>,
@@ -172,6 +188,7 @@ struct Beat {
     checker: Checker,
     probe: Probe,
     origin: Instant,
+    begun: Instant,
     due: Instant,
     told: Option<(Outcome, Instant)>,
     reports: mpsc::Sender<Report>,
@@ -182,7 +199,7 @@ impl Beat {
     fn new(
         mut orders: watch::Receiver<Orders>,
         known: Verdict,
-        first: Instant,
+        [begun, due]: [Instant; 2],
         reports: mpsc::Sender<Report>,
         counted: Arc<Counted>,
     ) -> Self {
@@ -190,7 +207,7 @@ impl Beat {
         let checker = Checker::resumed(pace(&now.check), known, Moment::ZERO);
         let probe = now.prober.prepare(&now.check);
         let origin = Instant::now();
-        Self { orders, now, checker, probe, origin, due: first, told: None, reports, counted }
+        Self { orders, now, checker, probe, origin, begun, due, told: None, reports, counted }
     }
 
     fn moment(&self, at: Instant) -> Moment {
@@ -209,16 +226,17 @@ impl Beat {
                 continue;
             }
             self.checker.wake(self.moment(self.due));
+            let step = TOGETHER.min(duration(self.now.check.pace.delay_loop) / WAITS);
+            let begin = together(self.begun, self.due, step);
             tokio::select! {
                 biased;
                 changed = self.orders.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
                 },
-                () = sleep_until(self.due) => {}
+                () = sleep_until(begin) => {}
             }
-            let began = Instant::now();
-            self.counted.begins(began.saturating_duration_since(self.due));
+            self.counted.begins(begin.elapsed());
             // What a try needs is held while it runs; thousands of checks sleep.
             let outcome = Box::pin(self.probe.once()).await;
             self.counted.ends(&self.now.check.kind, &outcome);
@@ -310,5 +328,15 @@ mod tests {
         (0..10_000).for_each(|number| parts[(spread(number) * 1_000.0) as usize] += 1);
         assert!(parts.iter().all(|count| (8..=12).contains(count)), "{parts:?}");
         assert_eq!(spread(0), 0.0, "a single one is tried at once");
+    }
+
+    #[test]
+    fn what_is_due_in_one_step_begins_together_and_never_early() {
+        let begun = Instant::now();
+        let at = |micros| begun + Duration::from_micros(micros);
+        for (due, begin) in [(0, 0), (1, 10_000), (9_999, 10_000), (10_000, 10_000), (10_001, 20_000)] {
+            assert_eq!(together(begun, at(due), TOGETHER), at(begin), "{due}");
+        }
+        assert_eq!(together(begun, at(7), Duration::ZERO), at(7), "a check without a pace waits for nobody");
     }
 }

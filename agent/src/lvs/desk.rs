@@ -86,6 +86,8 @@ pub(super) struct Desk<L> {
     turned: BTreeMap<usize, Vec<(usize, bool, Turned)>>,
     /// Services of which only the view is out of date.
     pub(super) stale: BTreeSet<usize>,
+    /// When these are looked after, if nothing more happens.
+    pub(super) show_at: Instant,
     pub(super) parts: Parts,
     pub(super) here: Here,
     pub(super) sync: Option<SyncDaemon>,
@@ -163,6 +165,7 @@ pub(super) async fn run<L: Looks>(
                 desk.listen_anew();
                 desk.look_at_routers();
             }
+            () = sleep_until(desk.show_at), if !desk.stale.is_empty() => {}
             () = sleep_until(expiry) => desk.expire(),
         }
         desk.settle();
@@ -182,6 +185,7 @@ impl<L: Looks> Desk<L> {
             touched: BTreeMap::new(),
             turned: BTreeMap::new(),
             stale: BTreeSet::new(),
+            show_at: Instant::now(),
             parts,
             here: Here::default(),
             sync: None,
@@ -339,7 +343,7 @@ impl<L: Looks> Desk<L> {
     /// The same; the kernel is told in any case where its table `changed` already.
     pub(super) fn settle_and_put(&mut self, mut changed: bool) {
         let (mut notices, mut tasks, mut idle) = (Vec::new(), Vec::new(), Vec::new());
-        let mut voted = false;
+        let (mut voted, mut settled) = (false, Vec::new());
         let mut turned = std::mem::take(&mut self.turned);
         for (number, led) in std::mem::take(&mut self.touched) {
             let Some(live) = self.services.get_mut(number) else { continue };
@@ -364,16 +368,12 @@ impl<L: Looks> Desk<L> {
                 notices.extend(said.into_iter().map(|notice| (task.trail, notice)));
                 if placed { tasks.push(task) } else { idle.push(task) }
             }
-            self.stale.insert(number);
+            settled.push(number);
         }
         if changed {
             self.hands.put_for(self.table.clone(), tasks);
         }
-        for number in std::mem::take(&mut self.stale) {
-            if let (Some(live), Some(slot)) = (self.services.get(number), self.views.get(number)) {
-                slot.store(Arc::new(self.view_of(live)));
-            }
-        }
+        self.show_what_changed(settled);
         if voted {
             self.tell_readings();
         }

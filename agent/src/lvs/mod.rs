@@ -23,6 +23,7 @@ mod operator;
 mod orders;
 mod record;
 mod service;
+mod shown;
 mod silence;
 mod table;
 mod view;

@@ -3,6 +3,7 @@
 mod readings;
 mod reload;
 mod rest;
+mod shown;
 mod silence;
 
 use super::desk::{Desk, Message, run};
