@@ -1,9 +1,7 @@
 //! `cargo bench -p hacluster-tests [-- NAME...] [--quick]`: see [`hacluster_tests::bench`].
 
-use std::{
-    io::Write,
-    process::{Command, ExitCode},
-};
+use hacluster_tests::bench;
+use std::{io::Write, process::ExitCode};
 
 fn main() -> ExitCode {
     // First thing: one thread still, and the lab's children pass through here.
@@ -15,7 +13,7 @@ fn main() -> ExitCode {
     let quick = arguments.iter().any(|argument| argument == "--quick")
         || std::env::var_os("HACLUSTER_BENCH_QUICK").is_some();
     let filters: Vec<String> = arguments.into_iter().filter(|one| !one.starts_with("--")).collect();
-    let outcome = build_agent().and_then(|()| hacluster_tests::bench::run(&filters, quick));
+    let outcome = bench::build_agent().and_then(|()| bench::run(&filters, quick));
     match outcome {
         Ok(tables) => {
             // A reader that went away is no error.
@@ -27,17 +25,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The programs that are measured are the release ones, freshly built, unless one is named.
-fn build_agent() -> anyhow::Result<()> {
-    if std::env::var_os(hacluster_lab::agent::BINARY_VARIABLE).is_some() {
-        return Ok(());
-    }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "--package", "hacluster-agent", "--package", "haclusterctl"])
-        .status()?;
-    anyhow::ensure!(status.success(), "cargo could not build them");
-    Ok(())
 }

@@ -70,7 +70,15 @@ impl Daemons {
     pub(super) fn start(&self, kind: Kind, host: &Host, config: &str) -> Result<Process> {
         match kind {
             Kind::Agent => self.agent.start(host, config),
-            Kind::Keepalived => self.start_keepalived(host, config),
+            Kind::Keepalived => self.start_keepalived(host, config, "--vrrp"),
+        }
+    }
+
+    /// For a configuration of virtual servers alone.
+    pub(super) fn start_balancing(&self, kind: Kind, host: &Host, config: &str) -> Result<Process> {
+        match kind {
+            Kind::Agent => self.agent.start(host, config),
+            Kind::Keepalived => self.start_keepalived(host, config, "--check"),
         }
     }
 
@@ -87,20 +95,21 @@ impl Daemons {
                 let config = format!(
                     "global_defs {{\n vrrp_rt_priority 50\n vrrp_rlimit_rttime 1000000\n}}\n{config}"
                 );
-                self.start_keepalived(host, &config)
+                self.start_keepalived(host, &config, "--vrrp")
             }
         }
     }
 
     /// Not by the lab's way, which has it log every detail to a pipe: that would cost it time.
-    fn start_keepalived(&self, host: &Host, config: &str) -> Result<Process> {
+    fn start_keepalived(&self, host: &Host, config: &str, part: &str) -> Result<Process> {
         let folder = host.directory();
         let file = folder.join("keepalived.conf");
         fs::write(&file, config)?;
         let mut command = Command::new(&self.keepalived()?.binary);
-        command.args(["--dont-fork", "--vrrp", "--use-file"]).arg(&file);
+        command.args(["--dont-fork", part, "--use-file"]).arg(&file);
         command.arg("--pid").arg(folder.join("keepalived.pid"));
         command.arg("--vrrp_pid").arg(folder.join("vrrp.pid"));
+        command.arg("--checkers_pid").arg(folder.join("checkers.pid"));
         host.spawn("keepalived", command)
     }
 }

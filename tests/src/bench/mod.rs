@@ -18,6 +18,7 @@ mod events;
 mod files;
 mod flood;
 mod heal;
+pub mod lvs;
 mod moves;
 mod receive;
 mod recorder;
@@ -97,4 +98,20 @@ pub fn run(filters: &[String], quick: bool) -> anyhow::Result<String> {
         }
     }
     Ok(text)
+}
+
+/// Builds the release programs that are measured, unless one is named.
+///
+/// # Errors
+/// When cargo does not build them.
+pub fn build_agent() -> anyhow::Result<()> {
+    if std::env::var_os(hacluster_lab::agent::BINARY_VARIABLE).is_some() {
+        return Ok(());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = std::process::Command::new(cargo)
+        .args(["build", "--release", "--package", "hacluster-agent", "--package", "haclusterctl"])
+        .status()?;
+    anyhow::ensure!(status.success(), "cargo could not build them");
+    Ok(())
 }

@@ -32,6 +32,11 @@ impl Requests {
         self.create(name, InfoKind::Bridge, Some(InfoData::Bridge(options)))
     }
 
+    /// Creates an interface that shows every netlink message of its namespace (`nlmon`).
+    pub fn create_netlink_monitor(&mut self, name: &str) -> Result<(), NetError> {
+        self.create(name, InfoKind::Other("nlmon".into()), None)
+    }
+
     fn create(&mut self, name: &str, kind: InfoKind, data: Option<InfoData>) -> Result<(), NetError> {
         let mut message = named(name);
         let mut info = vec![LinkInfo::Kind(kind)];
