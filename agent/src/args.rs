@@ -48,6 +48,14 @@ pub struct Args {
     #[arg(short = 'D', short_aliases = ['n', 'l'], hide = true, action = clap::ArgAction::Count)]
     pub as_keepalived: u8,
 
+    /// keepalived's -P: virtual routers alone, nothing is balanced; with -C both, as without
+    #[arg(short = 'P', hide = true)]
+    pub only_vrrp: bool,
+
+    /// keepalived's -C: load balancing alone, no virtual router runs
+    #[arg(short = 'C', hide = true)]
+    pub only_checkers: bool,
+
     /// Everything the agent writes goes here; agents with different ones can share a machine
     /// [default: run_dir of agent.toml, else /run/hacluster]
     #[arg(long, value_name = "DIR")]

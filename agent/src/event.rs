@@ -412,11 +412,13 @@ impl fmt::Display for What {
 }
 
 fn fmt_tracker(verdict: &Verdict, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Verdict { name, why, .. } = verdict;
-    match verdict.reading {
-        Reading::Good => write!(f, "{name} is good: {why}"),
-        Reading::Bad => write!(f, "{name} failed: {why}"),
-        Reading::Number(_) | Reading::Unknown => write!(f, "{name}: {why}"),
+    let Verdict { name, why, wanted, .. } = verdict;
+    match (verdict.reading, wanted) {
+        (Reading::Good, true) => write!(f, "{name} is good: {why}"),
+        (Reading::Good, false) => write!(f, "{name} is good, which is not wanted: {why}"),
+        (Reading::Bad, false) => write!(f, "{name} failed: {why}"),
+        (Reading::Bad, true) => write!(f, "{name} failed, as wanted: {why}"),
+        (Reading::Number(_) | Reading::Unknown, _) => write!(f, "{name}: {why}"),
     }
 }
 

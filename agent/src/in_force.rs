@@ -7,6 +7,8 @@
 
 use crate::args::Args;
 use hacluster_conf::Loaded;
+use hacluster_conf::model::lvs::Lvs;
+use hacluster_conf::model::{Config, Statics};
 use hacluster_conf::source::{Disk, Source};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
@@ -77,7 +79,8 @@ fn fingerprint(digest: &[u8]) -> String {
 pub fn load(args: &Args) -> InForce {
     let disk = Disk { config_id: args.config_id.clone() };
     let recorder = Recorder { disk, ..Recorder::default() };
-    let loaded = hacluster_conf::load_with(&args.config, args.agent_config.as_deref(), &recorder);
+    let mut loaded = hacluster_conf::load_with(&args.config, args.agent_config.as_deref(), &recorder);
+    restrict(&mut loaded.config, args);
     let Recorder { hasher, files, .. } = recorder;
     InForce {
         path: args.config.clone(),
@@ -86,6 +89,24 @@ pub fn load(args: &Args) -> InForce {
         hash: hasher.into_inner().finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
         files: files.into_inner(),
         balanced: OnceLock::new(),
+    }
+}
+
+/// Leaves what keepalived's `-P` and `-C` leave: one of its two processes.
+fn restrict(config: &mut Config, args: &Args) {
+    match (args.only_vrrp, args.only_checkers) {
+        (true, false) => config.lvs = Lvs::default(),
+        (false, true) => {
+            config.routers.clear();
+            config.groups.clear();
+            config.refused.clear();
+            config.statics = Statics::default();
+            config.lvs.sync = None; // it follows a virtual router
+            for service in &mut config.lvs.services {
+                service.ha_suspend = false; // nobody here says when the address is held
+            }
+        }
+        (true, true) | (false, false) => {}
     }
 }
 
@@ -288,6 +309,24 @@ mod tests {
             assert_eq!(same, other, "the other one is as it was");
             assert_ne!(changed, base, "{service} {server}");
         }
+    }
+
+    #[test]
+    fn one_half_of_keepalived_runs_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keepalived.conf");
+        let server = "virtual_server 192.0.2.1 80 {\n ha_suspend\n real_server 192.0.2.9 80 {\n TCP_CHECK {\n}\n}\n}\n";
+        fs::write(&file, format!("{TEXT}{server}")).unwrap();
+        let halves = |flags: &[&str]| {
+            let line = ["hacluster-agent", "--config", file.to_str().unwrap()];
+            let loaded = load(&Args::parse_from(line.iter().chain(flags))).loaded;
+            let rests = loaded.config.lvs.services.iter().any(|service| service.ha_suspend);
+            (loaded.config.routers.len(), loaded.config.lvs.services.len(), rests)
+        };
+        assert_eq!(halves(&[]), (1, 1, true));
+        assert_eq!(halves(&["-P"]), (1, 0, false));
+        assert_eq!(halves(&["-C"]), (0, 1, false));
+        assert_eq!(halves(&["-PC", "-D"]), (1, 1, true));
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Cluster {
             subject: material.identity().name.clone(),
             expires: material.identity().expires.try_into().ok(),
             authority_expires: material.authority_expires().try_into().ok(),
+            revoked_due: None,
         })
     }
 

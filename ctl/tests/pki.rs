@@ -2,6 +2,9 @@
 //! with what was made.
 #![allow(clippy::unwrap_used)]
 
+#[path = "pki/authority.rs"]
+mod authority;
+
 use hacluster_proto::identity::{Identity, Role};
 use hacluster_proto::tls::{Files, Material, provider};
 use rustls::server::WebPkiClientVerifier;

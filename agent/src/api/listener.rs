@@ -150,7 +150,8 @@ impl Listener {
                 trouble.suspected = Some(text);
             }
         }
-        if let Some(warning) = self.keeper.warning(SystemTime::now()) {
+        let now = SystemTime::now();
+        for warning in self.keeper.warning(now).into_iter().chain(self.keeper.late_list(now)) {
             self.events.send_or_drop(Event::now(None, What::ApiTrouble(warning)));
         }
     }

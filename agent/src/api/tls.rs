@@ -18,7 +18,7 @@ use hacluster_proto::v1;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
@@ -96,6 +96,8 @@ struct Seen {
     /// not be used.
     unsettled: bool,
     warned_days: Option<u64>,
+    /// Days that a list was late when it was said last.
+    warned_late: Option<u64>,
 }
 
 impl Keeper {
@@ -122,6 +124,7 @@ impl Keeper {
             subject: material.identity().name.clone(),
             expires: Some(material.identity().expires.into()),
             authority_expires: Some(material.authority_expires().into()),
+            revoked_due: material.revoked_due().map(Into::into),
         })
     }
 
@@ -157,6 +160,7 @@ impl Keeper {
             Ok(ready) => {
                 if !same {
                     seen.warned_days = None;
+                    seen.warned_late = None;
                 }
                 drop(seen);
                 self.ready.store(Some(Arc::new(ready)));
@@ -200,6 +204,19 @@ impl Keeper {
         Some(ended)
     }
 
+    /// A warning when the list of revoked certificates should have been replaced, and again every day.
+    pub(super) fn late_list(&self, now: SystemTime) -> Option<String> {
+        let ready = self.ready()?;
+        let material = ready.client.material();
+        let days = now.duration_since(material.revoked_due()?).ok()?.as_secs() / DAY.as_secs();
+        let mut seen = self.seen();
+        if seen.warned_late.is_some_and(|warned| warned >= days) {
+            return None;
+        }
+        seen.warned_late = Some(days);
+        Some(late(material.files().revoked.as_deref()?, days))
+    }
+
     /// A warning when the certificate in use, or its authority, ends soon; each one once.
     pub(super) fn warning(&self, now: SystemTime) -> Option<String> {
         let ready = self.ready()?;
@@ -211,7 +228,7 @@ impl Keeper {
         let (left, path, mend) = if left(own.expires) <= third && own.expires <= authority {
             (left(own.expires), &material.files().certificate, "haclusterctl pki renew")
         } else {
-            (left(authority), &material.files().authority, "haclusterctl pki")
+            (left(authority), &material.files().authority, "haclusterctl pki renew ca")
         };
         let near = |days: &u64| left <= DAY * u32::try_from(*days).unwrap_or(0);
         let days = WARNED_DAYS.into_iter().rev().find(near)?;
@@ -229,6 +246,15 @@ impl Keeper {
             format!("{path}: the certificate ends in {left}; renew it with `{mend}`")
         })
     }
+}
+
+fn late(path: &Path, days: u64) -> String {
+    let since = if days == 0 { "now".to_owned() } else { format!("{days} days ago") };
+    format!(
+        "{}: this list of revoked certificates was to be replaced {since}; it stays in force, but whoever was revoked \
+         since is let in: copy the authority's new list here",
+        path.display()
+    )
 }
 
 fn files(tls: &model::Tls) -> Files {

@@ -217,18 +217,28 @@ impl Desk {
         let since = if before.reading == reading { before.since } else { now };
         let seen = Seen { reading, since, why: why.into(), at: Some(now), took, against, ran };
         view.put(seen.clone());
+        let wanted = view.clone().wanted(self.wanted(tracker)).is_wanted(reading);
         if !changed {
             return;
         }
         let uses = |uses: &[(TrackerId, Weight)]| uses.iter().any(|(id, _)| id == tracker);
         let users = self.settings.users.iter().filter(|(_, of)| uses(of)).map(|(place, _)| place.clone());
-        let verdict = Arc::new(Verdict::of(tracker.to_string(), &seen));
+        let verdict = Arc::new(Verdict::of(tracker.to_string(), &seen, wanted));
         // First, which waits for nobody: what follows from it is told behind it.
         let (at, trail) = (verdict.at, Some(verdict.trail));
         self.events.send_or_drop(Event { at, router: None, what: What::Tracker(verdict.clone()), trail });
         for place in users.collect::<Vec<_>>() {
             self.tell(&place, Some(&verdict));
         }
+    }
+
+    /// How those who use it want it.
+    fn wanted(&self, tracker: &TrackerId) -> Wanted {
+        let uses = self.settings.users.values().flatten().filter(|(id, _)| id == tracker);
+        uses.fold(Wanted::default(), |of, (_, weight)| Wanted {
+            good: of.good || !weight.reverse,
+            bad: of.bad || weight.reverse,
+        })
     }
 
     fn tell_views(&self) {

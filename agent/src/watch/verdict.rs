@@ -28,6 +28,8 @@ pub struct Verdict {
     pub name: String,
     /// What is known.
     pub reading: Reading,
+    /// All who track it are content with that (`reverse` wants it bad).
+    pub wanted: bool,
     /// What was seen.
     pub why: Arc<str>,
     /// When it was known.
@@ -42,18 +44,19 @@ impl Verdict {
     /// Known now.
     pub(crate) fn now(name: impl Into<String>, reading: Reading, why: Arc<str>) -> Self {
         let (at, trail) = (clock::now(), Trail::begin());
-        Self { name: name.into(), reading, why, at, took: Duration::ZERO, trail }
+        let wanted = reading != Reading::Bad;
+        Self { name: name.into(), reading, wanted, why, at, took: Duration::ZERO, trail }
     }
 
-    /// Of what a probe saw of the tracker called `name`, known now.
-    pub(super) fn of(name: String, seen: &Seen) -> Self {
+    /// Of what a probe saw of the tracker called `name`, known now; whether all who track it want it so.
+    pub(super) fn of(name: String, seen: &Seen, wanted: bool) -> Self {
         let micros = seen.took.map_or(0, |took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        Self { took: Duration::from_micros(micros), ..Self::now(name, seen.reading, seen.why.clone()) }
+        Self { wanted, took: Duration::from_micros(micros), ..Self::now(name, seen.reading, seen.why.clone()) }
     }
 
-    /// Whether it speaks for the tracker.
+    /// Whether it is known, and as it should be.
     pub fn is_good(&self) -> bool {
-        !matches!(self.reading, Reading::Bad | Reading::Unknown)
+        self.wanted && self.reading != Reading::Unknown
     }
 }
 

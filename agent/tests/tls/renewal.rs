@@ -95,6 +95,28 @@ async fn files_that_nobody_would_believe_are_not_taken() {
     assert!(world.serves().await);
 }
 
+/// Nobody is locked out on the day that the list should have been replaced; it is told until it is.
+#[tokio::test]
+async fn a_list_that_is_late_revokes_all_the_same_and_is_told() {
+    let mut world = World::new();
+    let (serial, bob) = world.signed_by(&world.authority, "bob", vec![role(Role::Operator)], VALID);
+    world.write("revoked.pem", &world.authority.revoke_until(&[serial], -50));
+    let said = world.heard("was to be replaced 2 days ago");
+    assert!(said.contains("revoked.pem") && said.contains("stays in force"), "{said}");
+    assert_eq!(world.connect(&bob).await.unwrap_err().fault, Fault::ClientRefused);
+    let mut vera = world.connect(&world.viewer()).await.unwrap();
+    let due = |told: v1::GetSnapshotResponse| told.node.unwrap().certificate.unwrap().revoked_due.unwrap();
+    let late = due(snapshot(&mut vera).await.unwrap());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(late.seconds < i64::try_from(now).unwrap() - 49 * 3600, "{late:?}");
+    world.write("revoked.pem", &world.authority.revoke(&[serial]));
+    let end = Instant::now() + PATIENCE;
+    while due(snapshot(&mut vera).await.unwrap()).seconds == late.seconds {
+        assert!(Instant::now() < end, "the new list never came into use");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_list_with_a_forged_signature_is_not_taken() {
     let mut world = World::new();

@@ -95,6 +95,11 @@ impl Authority {
 
     /// A list that revokes `serials`.
     pub(crate) fn revoke(&self, serials: &[u64]) -> String {
+        self.revoke_until(serials, 24)
+    }
+
+    /// A list that is to be replaced in so many hours.
+    pub(crate) fn revoke_until(&self, serials: &[u64], hours: i64) -> String {
         let revoked = serials.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: hours_from_now(-1).into(),
@@ -102,8 +107,8 @@ impl Authority {
             invalidity_date: None,
         });
         let params = CertificateRevocationListParams {
-            this_update: hours_from_now(-1).into(),
-            next_update: hours_from_now(24).into(),
+            this_update: hours_from_now(hours.min(0) - 1).into(),
+            next_update: hours_from_now(hours).into(),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

@@ -213,6 +213,7 @@ fn certificate_of_30_days() {
         subject: "node2".into(),
         expires: ago(-86_400 * days),
         authority_expires: ago(-86_400 * 3_000),
+        revoked_due: ago(-86_400 * 3_000),
     };
     let [one, two] = <[Sample; 2]>::try_from(pair()).ok().unwrap();
     let one = one.and(|node| node.certificate = Some(certificate(31)));
@@ -222,6 +223,7 @@ fn certificate_of_30_days() {
         subject: "anna".into(),
         expires: Timestamp::from_second(NOW + 86_400).ok(),
         authority_expires: None,
+        revoked_due: None,
     };
     let status = asked(vec![one, two], Some(own), &[]).unwrap();
     assert_eq!(status.warnings.len(), 2);

@@ -51,15 +51,28 @@ impl Authority {
     /// Makes an authority for `cluster`; its certificate and its key, PEM.
     pub(crate) fn found(cluster: &str, days: u32, now: Timestamp) -> anyhow::Result<(String, String)> {
         let key = new_key()?;
-        let mut params = params(now, after(now, days)?)?;
+        let mut params = own_params(now, days)?;
         // Two authorities of one name could not be told apart when a certificate is refused.
         let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes).unwrap_or_default();
         let number: String = serial.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         params.distinguished_name.push(DnType::CommonName, format!("{cluster} CA {number}"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).context("cannot sign")?;
         Ok((certificate.pem(), key.serialize_pem()))
+    }
+
+    /// The same authority with another end: name and key stay, so whatever it signed is believed by those
+    /// who have the new certificate and by those who have the former one. It may have ended.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); a certificate that `haclusterctl pki` did not make.
+    pub(crate) fn renew(certificate: &str, key: &str, days: u32, now: Timestamp) -> anyhow::Result<Self> {
+        let (name, _, public) = read_authority(certificate)?;
+        let pair = key_of(key, &public)?;
+        let mut params = own_params(now, days)?;
+        params.distinguished_name.push(DnType::CommonName, name.as_str());
+        let renewed = params.self_signed(&pair).context("cannot sign")?.pem();
+        ensure!(subject(&renewed)? == subject(certificate)?, "ca.crt was not made by haclusterctl pki");
+        Self::open(&renewed, key, now)
     }
 
     /// Of its two files' texts.
@@ -68,9 +81,8 @@ impl Authority {
     /// When they are no authority's, or do not belong together. The key is in no error's text.
     pub(crate) fn open(certificate: &str, key: &str, now: Timestamp) -> anyhow::Result<Self> {
         let (name, expires, public) = read_authority(certificate)?;
-        ensure!(now < expires, "ca.crt ended at {expires}: make a new authority in another directory");
-        let Ok(key) = KeyPair::from_pem(key) else { bail!("ca.key holds no private key (PEM)") };
-        ensure!(key.der_bytes() == public, "ca.key does not belong to ca.crt: restore both from one backup");
+        ensure!(now < expires, "ca.crt ended at {expires}: haclusterctl pki renew ca");
+        let key = key_of(key, &public)?;
         let issuer = Issuer::from_ca_cert_pem(certificate, key).context("ca.crt cannot be used")?;
         Ok(Self { issuer, name, pem: certificate.to_owned(), expires })
     }
@@ -134,6 +146,20 @@ impl Authority {
     }
 }
 
+/// The key in `pem`, which belongs to the public one.
+fn key_of(pem: &str, public: &[u8]) -> anyhow::Result<KeyPair> {
+    let Ok(key) = KeyPair::from_pem(pem) else { bail!("ca.key holds no private key (PEM)") };
+    ensure!(key.der_bytes() == public, "ca.key does not belong to ca.crt: restore both from one backup");
+    Ok(key)
+}
+
+/// Whom the certificate `pem` names, as it is encoded.
+fn subject(pem: &str) -> anyhow::Result<Vec<u8>> {
+    let (_, der) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok().context("no certificate (PEM)")?;
+    let (_, certificate) = X509Certificate::from_der(&der.contents).ok().context("no certificate")?;
+    Ok(certificate.subject().as_raw().to_vec())
+}
+
 /// Name, end and public key of the authority whose certificate is `pem`.
 pub(crate) fn read_authority(pem: &str) -> anyhow::Result<(String, Timestamp, Vec<u8>)> {
     let (_, der) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
@@ -147,6 +173,14 @@ pub(crate) fn read_authority(pem: &str) -> anyhow::Result<(String, Timestamp, Ve
     let expires = Timestamp::from_second(certificate.validity().not_after.timestamp())?;
     let public = certificate.public_key().subject_public_key.data.to_vec();
     Ok((name.unwrap_or("-").to_owned(), expires, public))
+}
+
+/// What an authority says of itself, but its name.
+fn own_params(now: Timestamp, days: u32) -> anyhow::Result<CertificateParams> {
+    let mut params = params(now, after(now, days)?)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
 }
 
 fn params(now: Timestamp, expires: Timestamp) -> anyhow::Result<CertificateParams> {

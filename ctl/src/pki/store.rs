@@ -111,6 +111,31 @@ impl Store {
 impl Signer {
     /// Opens `dir` and waits for others to leave.
     pub(crate) fn open(dir: &Path, now: Timestamp) -> anyhow::Result<Self> {
+        Self::open_with(dir, |certificate, key| Authority::open(certificate, key, now))
+    }
+
+    /// Gives the authority another end, `days` from now, and copies it to every holder's directory. Nobody's
+    /// certificate changes.
+    pub(crate) fn renew_authority(dir: &Path, days: u32, now: Timestamp) -> anyhow::Result<Self> {
+        let mut signer =
+            Self::open_with(dir, |certificate, key| Authority::renew(certificate, key, days, now))?;
+        let pem = &signer.authority.pem;
+        files::replace(&dir.join("ca.crt"), pem, PUBLIC)?;
+        for record in signer.store.index.current() {
+            let copy = dir.join(&record.name).join("ca.crt");
+            if copy.exists() {
+                files::replace(&copy, pem, PUBLIC)?;
+            }
+        }
+        signer.store.expires = signer.authority.expires;
+        signer.write_revoked(now)?; // it ends with the authority
+        Ok(signer)
+    }
+
+    fn open_with(
+        dir: &Path,
+        of: impl FnOnce(&str, &str) -> anyhow::Result<Authority>,
+    ) -> anyhow::Result<Self> {
         let certificate = read(dir, "ca.crt")?;
         let lock = lock(dir)?;
         let key = dir.join("ca.key");
@@ -119,7 +144,7 @@ impl Signer {
             let key = key.display();
             return Err(Usage(format!("others may use {key} (mode {mode:03o}): chmod 600 {key}")).into());
         }
-        let authority = Authority::open(&certificate, &read(dir, "ca.key")?, now);
+        let authority = of(&certificate, &read(dir, "ca.key")?);
         let authority = authority.with_context(|| dir.display().to_string())?;
         Ok(Self { store: Store::open(dir)?, authority, _lock: lock })
     }
@@ -213,6 +238,12 @@ impl Signer {
     pub(crate) fn revoke(&mut self, name: &str, now: Timestamp) -> anyhow::Result<usize> {
         self.store.latest(name)?;
         let count = self.store.index.revoke(name, now);
+        self.write_revoked(now)?;
+        Ok(count)
+    }
+
+    /// Writes the list of revoked certificates anew, to every node's directory, too.
+    fn write_revoked(&mut self, now: Timestamp) -> anyhow::Result<()> {
         self.store.index.crl_number += 1;
         self.write_index()?;
         let index = &self.store.index;
@@ -225,7 +256,7 @@ impl Signer {
                 files::replace(&copy, &list, PUBLIC)?;
             }
         }
-        Ok(count)
+        Ok(())
     }
 
     fn write_index(&self) -> anyhow::Result<()> {

@@ -31,6 +31,7 @@ pub(super) fn of_nodes(status: &mut Status, own: Option<&Certificate>, now: Time
                 let certificate = agent.certificate.as_ref();
                 warnings
                     .extend(certificate.and_then(|of| ends_soon(of, &format!("node {}", node.name), now)));
+                warnings.extend(certificate.and_then(|of| stale_list(node, of, now)));
                 notes.extend(orders(node, agent));
                 notes.extend(telemetry::note(node, agent));
                 if !local && !agent.name.is_empty() && !agent.name.eq_ignore_ascii_case(&node.name) {
@@ -180,11 +181,23 @@ fn ends_soon(certificate: &Certificate, whom: &str, now: Timestamp) -> Option<Fi
     };
     let text = format!("{what} of {whom} {when} ({})", certificate.path);
     let mend = match what {
-        "the authority" => "haclusterctl pki init: a new authority, then new certificates for all".to_owned(),
+        "the authority" => "haclusterctl pki renew ca, then copy ca.crt and ca.crl to every node".to_owned(),
         _ => format!("haclusterctl pki renew {}", certificate.subject),
     };
     let node = whom.strip_prefix("node ").map(str::to_owned);
     Some(Finding { kind: "certificate", router: None, node, text, mend })
+}
+
+/// The list of revoked certificates should have been replaced: who was revoked since is let in.
+fn stale_list(node: &Node, certificate: &Certificate, now: Timestamp) -> Option<Finding> {
+    let due = certificate.revoked_due.filter(|due| *due <= now)?;
+    let text = format!(
+        "the list of revoked certificates on {} was to be replaced {} ago: whoever was revoked since is let in",
+        node.name,
+        ago(Some(due), Some(now))
+    );
+    let mend = "copy the authority's new ca.crl to it, as what `revoked` in agent.toml names".to_owned();
+    Some(finding(node, "revocation_list", text, mend))
 }
 
 fn orders(node: &Node, agent: &Agent) -> Vec<Finding> {

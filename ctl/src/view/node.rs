@@ -143,6 +143,8 @@ pub(crate) struct Certificate {
     pub(crate) subject: String,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) authority_expires: Option<Timestamp>,
+    /// When the list of revoked certificates was to be replaced.
+    pub(crate) revoked_due: Option<Timestamp>,
 }
 
 /// A duration of the contract in milliseconds.
@@ -246,6 +248,7 @@ impl From<v1::Certificate> for Certificate {
             subject: of.subject,
             expires: timestamp(of.expires.as_ref()),
             authority_expires: timestamp(of.authority_expires.as_ref()),
+            revoked_due: timestamp(of.revoked_due.as_ref()),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -39,6 +39,7 @@ pub struct Material {
     key: PrivateKeyDer<'static>,
     roots: Arc<RootCertStore>,
     revoked: Vec<CertificateRevocationListDer<'static>>,
+    revoked_due: Option<SystemTime>,
     verifier: Arc<dyn ClientCertVerifier>,
     identity: Identity,
     authority_expires: SystemTime,
@@ -80,7 +81,7 @@ impl Material {
         let key = key(&files.key)?;
         let (roots, ends) = authorities(&files.authority)?;
         let revoked = files.revoked.as_deref().map(|path| revoked(path, &files.authority, &ends));
-        let revoked = revoked.transpose()?.unwrap_or_default();
+        let (revoked, revoked_due) = revoked.transpose()?.unwrap_or_default();
         let identity =
             Identity::of(&chain[0]).map_err(|error| wrong(&files.certificate, error.to_string()))?;
         let roots = Arc::new(roots);
@@ -92,6 +93,7 @@ impl Material {
             key,
             roots,
             revoked,
+            revoked_due,
             identity,
         };
         material.check_key()?;
@@ -172,6 +174,12 @@ impl Material {
         &self.revoked
     }
 
+    /// When the first of those lists is to be replaced by a newer one; one that is late is in force all the
+    /// same. `None` without a list, or when none says so.
+    pub fn revoked_due(&self) -> Option<SystemTime> {
+        self.revoked_due
+    }
+
     /// Decides on the certificates of those who come to us.
     pub fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
         self.verifier.clone()
@@ -219,12 +227,12 @@ fn verifier(
         })
 }
 
-/// The lists in `path`. One of an unknown authority would revoke nothing, silently.
-fn revoked(
-    path: &Path,
-    authority: &Path,
-    ends: &Ends,
-) -> Result<Vec<CertificateRevocationListDer<'static>>, MaterialError> {
+type Lists = (Vec<CertificateRevocationListDer<'static>>, Option<SystemTime>);
+
+/// The lists in `path`, and when the first of them is due. One of an unknown authority would revoke nothing,
+/// silently.
+fn revoked(path: &Path, authority: &Path, ends: &Ends) -> Result<Lists, MaterialError> {
+    let mut due: Option<SystemTime> = None;
     let lists: Vec<CertificateRevocationListDer<'static>> = all(path, "list of revoked certificates")?;
     for list in &lists {
         let (_, parsed) = CertificateRevocationList::from_der(list)
@@ -236,8 +244,11 @@ fn revoked(
             );
             return Err(wrong(path, text));
         }
+        let secs = parsed.next_update().and_then(|next| u64::try_from(next.timestamp()).ok());
+        let next = secs.and_then(|secs| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(secs)));
+        due = [due, next].into_iter().flatten().min();
     }
-    Ok(lists)
+    Ok((lists, due))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {

@@ -14,6 +14,7 @@ use std::{
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_script_without_weight_is_a_fault_and_its_end", fault_and_back);
+    suite.trial("a_script_that_is_wanted_bad_is_warned_of_when_it_is_good", reversed);
     suite.trial("init_fail_is_a_fault_until_it_has_risen", init_fail);
     suite.trial("nothing_starts_before_a_script_without_weight_has_spoken", waits);
     suite.trial("a_script_that_never_ends_is_ended_with_its_children", never_ending);
@@ -48,6 +49,25 @@ fn fault_and_back() -> Result<()> {
         master.logged(&["Fault -> Backup", "recovered"])?;
         hold(left, VIP)?;
         free(right, VIP)
+    })
+}
+
+/// Nobody is woken by what is as it should be.
+fn reversed() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let down = left.directory().join("down");
+        fs::write(&down, "")?;
+        let block = vrrp_script(&fails_while(left, &down)?, "fall 1\n    rise 1");
+        let track = "track_script {\n        chk weight 0 reverse\n    }";
+        let agent = Running::start(left, config(&block, &Instance::new(150).master().with(track)))?;
+        agent.logged(&["INFO", "script chk failed, as wanted"])?;
+        hold(left, VIP)?;
+        agent.never_logged(&["WARN", "script chk"])?;
+        fs::remove_file(&down)?;
+        agent.logged(&["WARN", "script chk is good, which is not wanted"])?;
+        agent.logged(&["Master -> Fault"])?;
+        Ok(())
     })
 }
 

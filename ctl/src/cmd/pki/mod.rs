@@ -17,6 +17,13 @@ use std::path::{Path, PathBuf};
 
 /// Where root keeps the authority.
 const SYSTEM_DIR: &str = "/etc/hacluster/pki";
+/// What the authority is called where a holder's name stands; nobody else can be.
+const AUTHORITY: &str = "ca";
+/// How long it lasts unless told otherwise.
+const AUTHORITY_DAYS: u32 = 3650;
+/// How long what it signs lasts unless told otherwise, and at most.
+const HOLDER_DAYS: u32 = 365;
+const HOLDER_DAYS_MAX: u32 = 7300;
 
 #[derive(Debug, Arguments)]
 #[command(after_help = "Examples:\n  \
@@ -44,7 +51,7 @@ pub(crate) enum PkiVerb {
         #[arg(long, value_name = "CLUSTER", conflicts_with = "cluster")]
         name: Option<String>,
         /// How long it lasts; nothing it signs lasts longer
-        #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = value_parser!(u32).range(1..=36500))]
+        #[arg(long, value_name = "DAYS", default_value_t = AUTHORITY_DAYS, value_parser = value_parser!(u32).range(1..=36500))]
         days: u32,
     },
     /// Make a certificate for a node's agent
@@ -71,9 +78,14 @@ pub(crate) enum PkiVerb {
         #[command(flatten)]
         lasting: Lasting,
     },
-    /// Make a new certificate and a new key in place of somebody's
+    /// Make a new certificate and a new key in place of somebody's; `ca` lets the authority last longer
+    #[command(after_help = "Examples:\n  \
+        haclusterctl pki renew node1 --keep-key\n  \
+        haclusterctl pki renew ca\n\n\
+        The authority keeps its name and key: every certificate goes on as it is.\n\
+        Exit status: 0 done, 3 not done.")]
     Renew {
-        /// Whose
+        /// Whose; `ca` for the authority's own
         name: String,
         /// Other addresses than before, for a node
         #[arg(long = "address", value_name = "HOST")]
@@ -81,8 +93,9 @@ pub(crate) enum PkiVerb {
         /// Keep the key, so that only the certificate has to be copied
         #[arg(long)]
         keep_key: bool,
-        #[command(flatten)]
-        lasting: Lasting,
+        /// How long it lasts [default: 365, the authority's 3650]
+        #[arg(long, value_name = "DAYS", value_parser = value_parser!(u32).range(1..=36500))]
+        days: Option<u32>,
     },
     /// Let somebody's certificates count no more
     #[command(after_help = "Examples:\n  \
@@ -113,7 +126,7 @@ pub(crate) enum PkiVerb {
 #[derive(Clone, Copy, Debug, Arguments)]
 pub(crate) struct Lasting {
     /// How long it lasts
-    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = value_parser!(u32).range(1..=7300))]
+    #[arg(long, value_name = "DAYS", default_value_t = HOLDER_DAYS, value_parser = value_parser!(u32).range(1..=i64::from(HOLDER_DAYS_MAX)))]
     days: u32,
 }
 
@@ -141,9 +154,20 @@ fn did(args: PkiArgs) -> anyhow::Result<Outcome> {
         }
         PkiVerb::Operator { name, lasting } => issue(simple(name, Role::Operator, lasting)),
         PkiVerb::Viewer { name, lasting } => issue(simple(name, Role::Viewer, lasting)),
-        PkiVerb::Renew { name, addresses, keep_key, lasting } => {
+        PkiVerb::Renew { name, addresses, keep_key, days } if name.eq_ignore_ascii_case(AUTHORITY) => {
+            if !addresses.is_empty() || keep_key {
+                let text = "the authority has no address and always keeps its key: only --days is for it";
+                return Err(Usage(text.to_owned()).into());
+            }
+            renew_authority(&dir, days.unwrap_or(AUTHORITY_DAYS), now)
+        }
+        PkiVerb::Renew { name, addresses, keep_key, days } => {
+            let days = days.unwrap_or(HOLDER_DAYS);
+            if days > HOLDER_DAYS_MAX {
+                return Err(Usage(format!("a certificate lasts at most {HOLDER_DAYS_MAX} days")).into());
+            }
             let mut signer = Signer::open(&dir, now)?;
-            let issued = signer.renew(&name, (&addresses, lasting.days), keep_key, now)?;
+            let issued = signer.renew(&name, (&addresses, days), keep_key, now)?;
             tell_renewed(&issued, keep_key, now)
         }
         PkiVerb::Revoke { name, dry_run, consent } => revoke(&dir, &name, (dry_run, consent), now),
@@ -220,6 +244,31 @@ fn tell_renewed(issued: &Issued, keep_key: bool, now: Timestamp) -> anyhow::Resu
         "Next, copy {what} to where {name} uses them; a running agent takes them without a restart.\n\
          The former certificate counts until its own end.\n"
     ));
+    output::print(&text)?;
+    Ok(Outcome::Well)
+}
+
+fn renew_authority(dir: &Path, days: u32, now: Timestamp) -> anyhow::Result<Outcome> {
+    let before = Store::open(dir)?.expires;
+    if before > now + jiff::SignedDuration::from_hours(i64::from(days) * 24) {
+        let text = format!("the authority ends on {} already: --days would make that sooner", day(before));
+        return Err(Usage(text).into());
+    }
+    let store = Signer::renew_authority(dir, days, now)?.store;
+    let (shown, former) = (dir.display(), if now < before { "counts until" } else { "ended on" });
+    let mut text = format!(
+        "Renewed the authority \"{}\", valid until {}, in {shown}: ca.crt and ca.crl.\n\
+         Name and key are the same, so every certificate goes on as it is, to its own end.\n\
+         The former ca.crt {former} {}. Next, copy both to every node, as what `authority` and `revoked` in\n\
+         agent.toml name; running agents take them without a restart, in any order:\n",
+        store.name,
+        day(store.expires),
+        day(before),
+    );
+    for node in store.index.current().iter().filter(|record| record.role == Role::Peer.name()) {
+        text.push_str(&format!("  scp {shown}/ca.crt {shown}/ca.crl {}:{SYSTEM_DIR}/\n", node.name));
+    }
+    text.push_str("and ca.crt to whoever asks from another machine (haclusterctl context show).\n");
     output::print(&text)?;
     Ok(Outcome::Well)
 }

@@ -141,8 +141,8 @@ const SCRIPTS: &[Keyword] = &[
 ];
 
 const FILES: &[Keyword] = &[
-    later(Topic::Files, "umask", Words),
-    later(Topic::Files, "random_seed", Number(0, ANY)),
+    moot("umask", Words, "each file the agent writes has a mode of its own, and nobody else may write it"),
+    moot("random_seed", Number(0, ANY), "random numbers come from the kernel"),
     moot("reload_check_config", Maybe, "a new configuration is always tested before it is used"),
     later(Topic::Include, "include_check", Maybe),
     later(Topic::Reload, "reload_time_file", Word),

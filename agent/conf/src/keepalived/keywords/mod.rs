@@ -117,7 +117,10 @@ impl Topic {
     /// What follows from it on the machine or the network.
     pub(super) fn consequence(self) -> &'static str {
         match self {
-            Self::Script => "no script is run: a failing check changes neither priority nor state",
+            Self::Script => {
+                "programs have their user's one group and no further ones: what they may read or write by those they \
+                 cannot; name the group that matters, `script_user USER GROUP`"
+            }
             Self::Track => "what is tracked changes neither priority nor state",
             Self::Ipvs => {
                 "each address of a group is a service of its own in the kernel: the same servers answer, but a \
