@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::cluster::FakeCluster;
 use common::fake::{Fake, Script, snapshot};
 use common::{command, told};
 use hacluster_proto::v1;
@@ -98,6 +99,44 @@ fn a_virtual_server_that_nobody_has_is_named_with_those_there_are() {
     assert!(err.contains("no virtual server is called `10.0.0.1:81`; did you mean `10.0.0.1 80`?"), "{err}");
     for typed in ["10.0.0.1 80", "10.0.0.1:80", "TCP 10.0.0.1:80"] {
         assert_eq!(run(&agent, &["lvs", typed]).0, Some(0), "{typed}");
+    }
+}
+
+/// Whoever takes over would answer differently: what is configured, and whom the nodes reach.
+#[test]
+fn nodes_that_balance_differently_are_told_apart() {
+    let [one, two] = ["10.0.0.2:80", "10.0.0.3:80"];
+    let usual = || service(true, vec![server(one, true, 1), server(two, true, 1)]);
+    let other = |name: &str| v1::LvsService { name: name.to_owned(), ..usual() };
+    let table = [
+        (vec![usual()], None),
+        (
+            vec![service(true, vec![server(one, true, 1)])],
+            Some("is not configured the same on node1 and node2"),
+        ),
+        (
+            vec![v1::LvsService { scheduler: "rr".to_owned(), ..usual() }],
+            Some("is not configured the same on node1 and node2"),
+        ),
+        (
+            vec![service(true, vec![server(one, true, 1), server(two, false, 1)])],
+            Some("10.0.0.3:80 is up on node1 and down on node2"),
+        ),
+        (vec![], Some("is on node1, not on node2")),
+        (vec![usual(), other("10.0.0.9 80")], Some("is on node2, not on node1")),
+    ];
+    for (theirs, told_as) in table {
+        let second = Script { snapshot: snapshot("node2", vec![]), ..agent(theirs) };
+        let cluster = FakeCluster::start(vec![agent(vec![usual()]), second], 0);
+        let (status, out, err) = told(&cluster.command(&["lvs", "-o", "json"]).output().unwrap());
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let odd: Vec<_> = json["warnings"].as_array().unwrap().iter().collect();
+        let odd: Vec<_> = odd.into_iter().filter(|warning| warning["kind"] == "differs").collect();
+        assert_eq!(odd.len(), usize::from(told_as.is_some()), "{told_as:?}: {out}{err}");
+        let Some(words) = told_as else { continue };
+        assert_eq!(status, Some(1), "{words}: {out}{err}");
+        assert!(odd[0]["text"].as_str().unwrap().contains(words), "{words}: {out}");
+        assert!(odd[0]["mend"].as_str().unwrap().starts_with("haclusterctl config diff node1"), "{out}");
     }
 }
 

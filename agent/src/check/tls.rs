@@ -8,7 +8,9 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use std::fmt::Display;
 use std::io;
 use std::net::IpAddr;
@@ -218,8 +220,10 @@ pub(super) fn explain(error: &io::Error, head: &[u8]) -> Bad {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => bad("certificate is for another name"),
         Tls::InvalidCertificate(error) => bad(format!("certificate not valid: {}", line(&error.to_string()))),
+        Tls::NoApplicationProtocol | Tls::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            bad("server does not offer HTTP/2 (ALPN)")
+        }
         Tls::AlertReceived(alert) => bad(format!("server refuses the TLS greeting: {alert:?}")),
-        Tls::NoApplicationProtocol => bad("server does not offer HTTP/2 (ALPN)"),
         Tls::InvalidMessage(_) => bad(format!("answers no TLS{}", shown(head))),
         other => bad(format!("no TLS: {}", line(&other.to_string()))),
     }

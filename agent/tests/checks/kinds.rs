@@ -142,6 +142,49 @@ fn only_the_answer_to_our_question_counts() {
     assert_eq!(why, "no answer among 64 datagrams; something else came: \"garbage\"");
 }
 
+/// A pointer leads to an earlier name: one to itself or ahead, or two that lead to each other, would be
+/// followed for ever.
+#[test]
+fn names_that_lead_round_in_circles_are_refused() {
+    // Behind the header (12) and our question ("www.example.org", type, class: 21) an answer begins at 33.
+    const NAMES: [(&str, &[u8]); 5] = [
+        ("to itself", &[0xc0, 33]),
+        ("ahead", &[0xc0, 60]),
+        ("to each other", &[0xc0, 35, 0xc0, 33]),
+        ("to its own label", &[3, b'w', b'w', b'w', 0xc0, 33]),
+        ("beyond the end", &[0xff, 0xff]),
+    ];
+    for (which, name) in NAMES {
+        let server = datagrams(move |said| {
+            let mut answer = said.to_vec();
+            answer[2] |= 0x80; // an answer
+            answer[7] = 1; // with one record
+            answer.extend(name);
+            answer.extend([0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+            vec![answer]
+        });
+        let why = bad(&dns(server, SHORT));
+        assert!(why.starts_with("no answer within 300 ms; something else came"), "{which}: {why}");
+    }
+    // The same with a pointer to our question is an answer.
+    let server = datagrams(|said| {
+        let mut answer = said.to_vec();
+        (answer[2], answer[7]) = (answer[2] | 0x80, 1);
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+        vec![answer]
+    });
+    assert_eq!(good(&dns(server, PATIENT)), "1 answers for A www.example.org");
+    // The question itself, too.
+    let server = datagrams(|said| {
+        let mut answer = said[..12].to_vec();
+        answer[2] |= 0x80;
+        answer.extend([0xc0, 12, 0, 1, 0, 1]);
+        vec![answer]
+    });
+    let why = bad(&dns(server, SHORT));
+    assert!(why.starts_with("no answer within 300 ms; something else came"), "{why}");
+}
+
 #[test]
 fn a_host_answers_echo_requests() {
     for to in ["127.0.0.1:80", "[::1]:80"] {

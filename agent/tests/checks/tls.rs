@@ -181,5 +181,5 @@ fn http2_must_be_offered() {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let (to, _names) = serve(config);
     let outcome = ask(Settings::default(), kind, to);
-    assert_eq!(&*outcome.why, "server refuses the TLS greeting: NoApplicationProtocol");
+    assert_eq!(&*outcome.why, "server does not offer HTTP/2 (ALPN)");
 }

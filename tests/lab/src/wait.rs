@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Long enough for an election on a slow, busy machine.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(5);

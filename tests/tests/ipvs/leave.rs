@@ -1,7 +1,7 @@
 //! How services leave, whose, and what is run then.
 
 use crate::{
-    scene::{LIMIT, Scene, both, flat, ours},
+    scene::{Daemon, LIMIT, Scene, both, flat, ours},
     stage::ipvsadm,
     told::Hook,
 };
@@ -12,6 +12,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::Path,
+    time::Duration,
 };
 
 pub(crate) fn trials(suite: &mut Suite) {
@@ -50,15 +51,26 @@ fn everything() -> Vec<&'static str> {
     OURS.into_iter().chain(FOREIGN).collect()
 }
 
+/// Hooks have five seconds at the end, and with keepalived none; a machine with much to do does not always
+/// start three shells in that time.
 fn omega(scene: &Scene<'_>) -> Result<()> {
-    let hook = Hook::new(scene.host("director1")?)?;
     add_foreign(scene)?;
-    let daemon = scene.start("director1", &config("", &hook.program))?;
-    scene.table("director1", &everything())?;
-    hook.ran(&[])?;
-    daemon.stop()?;
-    scene.table("director1", &FOREIGN)?;
-    hook.ran(&["one down", "two down", "quorum down"])
+    let mut tries = 0;
+    wait_until("all hooks of an end", LIMIT * 2, || {
+        tries += 1;
+        let hook = Hook::new(scene.host("director1")?, tries)?;
+        let daemon = scene.start("director1", &config("", &hook.program))?;
+        scene.table("director1", &everything())?;
+        hook.ran(&[])?;
+        daemon.stop()?;
+        scene.table("director1", &FOREIGN)?;
+        let late = scene.daemon == Daemon::Keepalived || daemon.logged("are not done after 5 s");
+        let limit = if late { Duration::from_secs(10) } else { LIMIT };
+        match hook.ran_within(limit, &["one down", "two down", "quorum down"]) {
+            Err(_) if late => Ok(None),
+            ran => ran.map(Some),
+        }
+    })
 }
 
 fn flush(scene: &Scene<'_>) -> Result<()> {

@@ -7,12 +7,14 @@
 //! | [`documents`] | the page on load balancing, done as it is written |
 //! | [`counts`] | what the kernel counts, on the Prometheus page |
 //! | [`refusals`] | what the kernel refuses, in words |
+//! | [`agreed`] | the agent's table is keepalived's, whatever is configured |
 //! | [`ways`] | directors and clients: every way to a real server, every kind of service |
 //! | [`verdicts`] | checks and what the table makes of them; the real server's side |
 //! | [`survive`] | open connections, while their director is killed or reloaded |
 //! | [`meddling`] | what other hands do to our services, and what gets lost |
 //! | [`sync`] | sync daemons, and connections that change their director |
 //! | [`told`] | hooks, fifo and mail of servers that leave and return |
+//! | [`orders`] | what an operator orders, and what is shown |
 //! | [`rest`] | checks where the address is not |
 //! | [`votes`] | health of services decides who directs |
 //! | [`leave`] | how services leave |
@@ -24,10 +26,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod absent;
+mod agreed;
 mod counts;
 mod documents;
 mod leave;
 mod meddling;
+mod orders;
 mod refusals;
 mod rest;
 mod scene;
@@ -58,6 +62,8 @@ fn main() {
     survive::trials(&mut suite);
     leave::trials(&mut suite);
     verdicts::trials(&mut suite);
+    orders::trials(&mut suite);
+    agreed::trials(&mut suite);
     ways::trials(&mut suite);
     tables::trials(&mut suite);
     refusals::trials(&mut suite);

@@ -18,10 +18,10 @@ const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 12);
 
 /// One of a virtual router's address, one of an IPv6 address that somebody else has to set.
 const SERVICES: &str = "virtual_server 10.0.0.100 80 {\n delay_loop 1\n lb_algo rr\n lb_kind DR\n protocol \
-    TCP\n ha_suspend\n real_server 10.0.0.21 80 {\n  TCP_CHECK {\n   connect_timeout 2\n  }\n }\n}\n\
+    TCP\n ha_suspend\n real_server 10.0.0.21 80 {\n  TCP_CHECK {\n   connect_timeout 30\n  }\n }\n}\n\
     virtual_server 2001:db8::100 80 {\n delay_loop 1\n lb_algo rr\n lb_kind DR\n protocol TCP\n ha_suspend\n \
     real_server 2001:db8::21 80 {\n  TCP_CHECK {\n   connect_ip 10.0.0.21\n   connect_port 81\n   connect_timeout \
-    2\n  }\n }\n}\n";
+    30\n  }\n }\n}\n";
 
 fn rest(scene: &Scene<'_>) -> Result<()> {
     scene.serve("one")?;

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::{
-    stage::saved,
+    stage::{ipvsadm, saved},
     web::{Server, ask, tally},
 };
 use anyhow::{Context, Result, ensure};
@@ -210,14 +210,56 @@ impl<'a> Scene<'a> {
         waited.with_context(|| format!("wanted {wanted:#?}, last seen {last:#?}"))
     }
 
-    /// The client's requests to `vip` are answered exactly so often by each.
+    /// Both directors list the service of `vip` as people know it from `ipvsadm -ln`, however many connections
+    /// there are.
+    pub(crate) fn listed(&self, vip: Ipv4Addr, scheduler: &str, servers: &[(&str, u32)]) -> Result<()> {
+        let server = |(ip, weight): &(&str, u32)| format!("-> {ip}:80 Route {weight}");
+        let (head, mut wanted) =
+            (format!("TCP {vip}:80 {scheduler}"), servers.iter().map(server).collect::<Vec<_>>());
+        wanted.sort_unstable();
+        for director in DIRECTORS {
+            let lines = ipvsadm(self.host(director)?, &["-ln"])?;
+            let words = |line: &String| line.split_whitespace().take(4).collect::<Vec<_>>().join(" ");
+            let after = lines.iter().map(words).skip_while(|line| *line != head).skip(1);
+            let mut found: Vec<_> = after.take_while(|line| line.starts_with("->")).collect();
+            found.sort_unstable();
+            ensure!(found == wanted, "{director} lists {lines:#?}");
+        }
+        Ok(())
+    }
+
+    /// Waits until curl hears both servers in turn, four times: with equal weights nobody answers twice.
+    pub(crate) fn alternate(&self, vip: Ipv4Addr) -> Result<()> {
+        let (client, program) = (self.host("client")?, peer::find("curl")?);
+        let ask = || {
+            let mut curl = Command::new(&program);
+            curl.args(["--silent", "--show-error", "--max-time", "20"]).arg(format!("http://{vip}/"));
+            let said = client.run(curl)?;
+            Ok(String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned())
+        };
+        let mut heard = Vec::new();
+        let waited = wait_until("an answer of each server in turn", LIMIT, || {
+            heard = (0..4).map(|_| ask()).collect::<Result<Vec<String>>>()?;
+            let known = heard.iter().all(|who| SERVERS.contains(&who.as_str()));
+            Ok((known && heard.windows(2).all(|pair| pair[0] != pair[1])).then_some(()))
+        });
+        waited.with_context(|| format!("{heard:?} one after the other"))
+    }
+
+    /// Waits until the client's requests to `vip` are answered exactly so often by each: on a machine with
+    /// much to do an election or a check may come in between.
     pub(crate) fn shares(&self, vip: Ipv4Addr, shares: &[(&str, usize)]) -> Result<()> {
+        let client = self.host("client")?;
         let times = shares.iter().map(|(_, times)| times).sum();
-        let found = tally(self.host("client")?, vip, times)?;
         let wanted: BTreeMap<_, _> =
             shares.iter().map(|(name, times)| ((*name).to_owned(), *times)).collect();
-        ensure!(found == wanted, "{found:?} instead of {wanted:?}");
-        Ok(())
+        let mut last = String::new();
+        let waited = wait_until("each server's share", LIMIT, || {
+            let found = tally(client, vip, times);
+            last = format!("{found:?}");
+            Ok(found.is_ok_and(|found| found == wanted).then_some(()))
+        });
+        waited.with_context(|| format!("{last} instead of {wanted:?}"))
     }
 
     /// Waits until the client is answered at `vip`: neighbours learn, elections end.

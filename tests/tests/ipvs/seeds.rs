@@ -16,7 +16,7 @@ pub(crate) fn trials(suite: &mut Suite) {
             suite.trial(name, move || {
                 let files = if origin == "ours" { story.ours } else { story.seeds };
                 let [first, second] = [text(files[0])?, text(files[1])?];
-                stage(daemon, story.topology, &[], |scene| (story.play)(scene, [&first, &second]))
+                stage(daemon, story.topology, &["curl"], |scene| (story.play)(scene, [&first, &second]))
             });
         }
     }
@@ -73,36 +73,59 @@ static DUAL_MASTER: Story = Story {
     play: dual_master,
 };
 
-fn dual_master(scene: &Scene<'_>, [first, second]: [&str; 2]) -> Result<()> {
-    const ONE: (&str, u32) = ("172.18.200.100", 1);
-    const TWO: (&str, u32) = ("172.18.249.57", 1);
-    const SORRY: (&str, u32) = ("127.0.0.1", 1);
-    let vips = [Ipv4Addr::new(172, 18, 50, 50), Ipv4Addr::new(172, 18, 51, 51)];
-    let table = |servers: &[(&str, u32)]| vips.map(|vip| service(vip, "wrr", servers)).concat();
-    vips.into_iter().try_for_each(|vip| scene.take(vip))?;
-    ["one", "two", "director1", "director2"].into_iter().try_for_each(|name| scene.serve(name))?;
-    let director2 = scene.start("director2", second)?;
-    scene.holds("director2", vips[1])?; // of two equals, who came first keeps it
-    scene.start("director1", first)?;
-    scene.holds("director1", vips[0])?;
-    scene.tables(&table(&[ONE, TWO]))?;
-    for vip in vips {
-        scene.answered(vip)?;
-        scene.shares(vip, &[("one", 2), ("two", 2)])?;
+fn dual_master(scene: &Scene<'_>, configs: [&str; 2]) -> Result<()> {
+    let masters = Masters {
+        vips: [Ipv4Addr::new(172, 18, 50, 50), Ipv4Addr::new(172, 18, 51, 51)],
+        servers: ["172.18.200.100", "172.18.249.57"],
+        sorry: "127.0.0.1",
+        apologize: &["director1", "director2"],
+    };
+    masters.play(scene, configs)
+}
+
+/// Each director is master of one address, and both have the same rules all the time.
+struct Masters {
+    vips: [Ipv4Addr; 2],
+    servers: [&'static str; 2],
+    sorry: &'static str,
+    /// Whom clients of the addresses hear then; where the sorry server is one director's own address, the
+    /// other one sends them to somebody who does not have theirs.
+    apologize: &'static [&'static str],
+}
+
+impl Masters {
+    fn table(&self, servers: &[&'static str]) -> Vec<String> {
+        let servers: Vec<_> = servers.iter().map(|ip| (*ip, 1)).collect();
+        self.vips.map(|vip| service(vip, "wrr", &servers)).concat()
     }
-    scene.close("one");
-    scene.tables(&table(&[TWO]))?;
-    scene.shares(vips[0], &[("two", 3)])?;
-    scene.close("two");
-    scene.tables(&table(&[SORRY]))?;
-    scene.answered_by(vips[0], "director1")?;
-    scene.answered_by(vips[1], "director2")?;
-    SERVERS.into_iter().try_for_each(|name| scene.serve(name))?;
-    scene.tables(&table(&[ONE, TWO]))?;
-    director2.stop()?;
-    scene.holds("director1", vips[1])?;
-    scene.answered(vips[1])?;
-    scene.shares(vips[1], &[("one", 2), ("two", 2)])
+
+    fn play(&self, scene: &Scene<'_>, [first, second]: [&str; 2]) -> Result<()> {
+        let [one, two] = self.servers;
+        self.vips.into_iter().try_for_each(|vip| scene.take(vip))?;
+        ["one", "two", "director1", "director2"].into_iter().try_for_each(|name| scene.serve(name))?;
+        scene.start("director2", second)?;
+        scene.holds("director2", self.vips[1])?; // of two equals, who came first keeps it
+        scene.start("director1", first)?;
+        scene.holds("director1", self.vips[0])?;
+        scene.tables(&self.table(&[one, two]))?;
+        for vip in self.vips {
+            scene.listed(vip, "wrr", &[(one, 1), (two, 1)])?;
+            scene.answered(vip)?;
+            scene.alternate(vip)?;
+        }
+        scene.close("one");
+        scene.tables(&self.table(&[two]))?;
+        scene.shares(self.vips[1], &[("two", 3)])?;
+        scene.close("two");
+        scene.tables(&self.table(&[self.sorry]))?;
+        for (vip, director) in self.vips.into_iter().zip(self.apologize) {
+            scene.answered_by(vip, director)?;
+        }
+        SERVERS.into_iter().try_for_each(|name| scene.serve(name))?;
+        scene.tables(&self.table(&[one, two]))?;
+        scene.lose_the_master(self.vips[0])?;
+        scene.alternate(self.vips[0])
+    }
 }
 
 static PAIR: Story = Story {
@@ -132,14 +155,14 @@ fn pair(scene: &Scene<'_>, [first, second]: [&str; 2]) -> Result<()> {
     scene.table("director1", &table(2))?;
     scene.table("director2", &table(1))?;
     scene.answered(vip)?;
-    scene.shares(vip, &[("one", 3), ("two", 3)])?;
+    scene.alternate(vip)?;
     scene.close("one");
     scene.table("director1", &service(vip, "rr", &[("192.168.4.200", 2)]))?;
     scene.shares(vip, &[("two", 3)])?;
     scene.serve("one")?;
     scene.table("director1", &table(2))?;
     scene.lose_the_master(vip)?;
-    scene.shares(vip, &[("one", 3), ("two", 3)])
+    scene.alternate(vip)
 }
 
 static LABELS: Story = Story {
@@ -157,32 +180,13 @@ static LABELS: Story = Story {
     play: labels,
 };
 
-/// Rules never move, only addresses do; one server is asked by HTTP, the other by TCP.
-fn labels(scene: &Scene<'_>, [first, second]: [&str; 2]) -> Result<()> {
-    const ONE: (&str, u32) = ("192.168.1.202", 1);
-    const TWO: (&str, u32) = ("192.168.1.203", 1);
-    let vips = [198, 197].map(|last| Ipv4Addr::new(192, 168, 1, last));
-    let table = |servers: &[(&str, u32)]| vips.map(|vip| service(vip, "wrr", servers)).concat();
-    vips.into_iter().try_for_each(|vip| scene.take(vip))?;
-    SERVERS.into_iter().try_for_each(|name| scene.serve(name))?;
-    scene.serve("director1")?; // the sorry server is its own address
-    scene.start("director1", first)?;
-    scene.start("director2", second)?;
-    scene.holds("director1", vips[0])?;
-    scene.holds("director2", vips[1])?;
-    scene.tables(&table(&[ONE, TWO]))?;
-    for vip in vips {
-        scene.answered(vip)?;
-        scene.shares(vip, &[("one", 2), ("two", 2)])?;
-    }
-    scene.close("one");
-    scene.tables(&table(&[TWO]))?;
-    scene.shares(vips[1], &[("two", 3)])?;
-    scene.close("two");
-    scene.tables(&table(&[("192.168.1.200", 1)]))?;
-    scene.answered_by(vips[0], "director1")?;
-    SERVERS.into_iter().try_for_each(|name| scene.serve(name))?;
-    scene.tables(&table(&[ONE, TWO]))?;
-    scene.lose_the_master(vips[0])?;
-    scene.shares(vips[0], &[("one", 2), ("two", 2)])
+/// One server is asked by HTTP, the other by TCP.
+fn labels(scene: &Scene<'_>, configs: [&str; 2]) -> Result<()> {
+    let masters = Masters {
+        vips: [Ipv4Addr::new(192, 168, 1, 198), Ipv4Addr::new(192, 168, 1, 197)],
+        servers: ["192.168.1.202", "192.168.1.203"],
+        sorry: "192.168.1.200",
+        apologize: &["director1"],
+    };
+    masters.play(scene, configs)
 }

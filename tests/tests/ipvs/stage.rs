@@ -77,7 +77,7 @@ pub(crate) fn saved(host: &Host) -> Result<Vec<String>> {
 /// What `haclusterctl` with `arguments` prints about the agent of `host`, and how it ends.
 pub(crate) fn ctl(host: &Host, arguments: &[&str]) -> Result<(String, Option<i32>)> {
     let mut command = Ctl::find()?.command(arguments);
-    command.arg("--socket").arg(host.directory().join("run/agent.sock"));
+    command.args(["--timeout", "60s", "--socket"]).arg(host.directory().join("run/agent.sock"));
     let output = host.run(command)?;
     let text = [output.stdout, output.stderr].concat();
     Ok((String::from_utf8_lossy(&text).into_owned(), output.status.code()))

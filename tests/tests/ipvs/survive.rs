@@ -43,7 +43,7 @@ impl Setting {
     fn config(&self, weight: u32) -> String {
         let server = |ip: &str| {
             format!(
-                " real_server {ip} 7 {{\n  weight {weight}\n  TCP_CHECK {{\n   connect_timeout 2\n   retry 0\n  }}\n }}\n"
+                " real_server {ip} 7 {{\n  weight {weight}\n  TCP_CHECK {{\n   connect_timeout 30\n   retry 0\n  }}\n }}\n"
             )
         };
         let servers: String = self.servers.into_iter().map(server).collect();

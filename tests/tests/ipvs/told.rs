@@ -15,6 +15,7 @@ use std::{
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 pub(crate) fn trials(suite: &mut Suite) {
@@ -28,8 +29,10 @@ pub(crate) struct Hook {
 }
 
 impl Hook {
-    pub(crate) fn new(host: &Host) -> Result<Self> {
-        let (program, said) = (host.directory().join("hook.sh"), host.directory().join("hooks"));
+    /// One of several on this host.
+    pub(crate) fn new(host: &Host, number: u32) -> Result<Self> {
+        let file = |name: &str| host.directory().join(format!("{name}-{number}"));
+        let (program, said) = (file("hook"), file("hooks"));
         fs::write(&program, format!("#!/bin/sh\necho \"$*\" >> {}\n", said.display()))?;
         fs::set_permissions(&program, Permissions::from_mode(0o755))?;
         Ok(Self { program, said })
@@ -37,10 +40,15 @@ impl Hook {
 
     /// Waits until exactly these were run, in whatever order: those of different servers run side by side.
     pub(crate) fn ran(&self, wanted: &[&str]) -> Result<()> {
+        self.ran_within(LIMIT, wanted)
+    }
+
+    /// As [`ran`](Self::ran), with less patience.
+    pub(crate) fn ran_within(&self, limit: Duration, wanted: &[&str]) -> Result<()> {
         let mut wanted = wanted.to_vec();
         wanted.sort_unstable();
         let mut last = Vec::new();
-        let waited = wait_until("the hooks", LIMIT, || {
+        let waited = wait_until("the hooks", limit, || {
             let text = fs::read_to_string(&self.said).unwrap_or_default();
             last = text.lines().map(str::to_owned).collect();
             last.sort_unstable();
@@ -118,7 +126,7 @@ fn config(host: &Host, hook: &Hook) -> String {
     let server = |ip: &str, name: &str| {
         format!(
             " real_server {ip} 80 {{\n  weight 1\n  notify_up \"{hook} {name} up\"\n  notify_down \"{hook} {name} \
-             down\"\n  TCP_CHECK {{\n   connect_timeout 2\n   retry 0\n   delay_before_retry 1\n  }}\n }}\n"
+             down\"\n  TCP_CHECK {{\n   connect_timeout 30\n   retry 0\n   delay_before_retry 1\n  }}\n }}\n"
         )
     };
     format!(
@@ -183,7 +191,7 @@ fn told(scene: &Scene<'_>) -> Result<()> {
     let subjects = Subjects::default();
     let theirs = subjects.clone();
     let _post = Server::start(client, 2525, move |stream, _| post(stream, &theirs))?;
-    let hook = Hook::new(director)?;
+    let hook = Hook::new(director, 1)?;
     scene.serve("one")?;
     scene.serve("two")?;
     scene.start("director1", &config(director, &hook))?;

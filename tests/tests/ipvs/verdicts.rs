@@ -35,7 +35,7 @@ fn weights(scene: &Scene<'_>) -> Result<()> {
         "global_defs {{\n script_user root\n}}\nvirtual_server 10.0.0.100 80 {{\n delay_loop 1\n lb_algo wrr\n \
          lb_kind DR\n protocol TCP\n sorry_server 10.0.0.9 80\n real_server 10.0.0.21 80 {{\n  weight 10\n  \
          MISC_CHECK {{\n   misc_path \"{}\"\n   misc_timeout 20\n   misc_dynamic\n   retry 0\n  }}\n }}\n real_server \
-         10.0.0.22 80 {{\n  weight 3\n  inhibit_on_failure\n  TCP_CHECK {{\n   connect_timeout 2\n   retry 0\n  }}\n \
+         10.0.0.22 80 {{\n  weight 3\n  inhibit_on_failure\n  TCP_CHECK {{\n   connect_timeout 30\n   retry 0\n  }}\n \
          }}\n}}\n",
         script.display()
     );

@@ -15,7 +15,7 @@ const TRACKS: &str =
 
 fn service() -> String {
     let server = |ip| {
-        format!(" real_server {ip} 80 {{\n  TCP_CHECK {{\n   connect_timeout 2\n   retry 0\n  }}\n }}\n")
+        format!(" real_server {ip} 80 {{\n  TCP_CHECK {{\n   connect_timeout 5\n   retry 0\n  }}\n }}\n")
     };
     let servers = ["10.1.0.21", "10.1.0.22"].map(server).concat();
     format!(

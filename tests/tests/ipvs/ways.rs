@@ -1,9 +1,18 @@
 //! Every way to a real server, every kind of service, in a pair of directors with clients.
 
-use crate::scene::{SERVERS, Scene, VIP, behind, both, flat};
+use crate::{
+    scene::{LIMIT, SERVERS, Scene, VIP, behind, both, flat},
+    web::{Server, ask},
+};
 use anyhow::{Result, ensure};
+use hacluster_lab::wait_until;
 use hacluster_tests::harness::Suite;
-use std::net::Ipv4Addr;
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 pub(crate) fn trials(suite: &mut Suite) {
     both(suite, "direct_routing", flat, &[], direct_routing);
@@ -11,6 +20,8 @@ pub(crate) fn trials(suite: &mut Suite) {
     both(suite, "tunnelling", flat, &["ip", "modprobe"], tunnelling);
     both(suite, "marks", flat, &["iptables-legacy"], marks);
     both(suite, "ports", flat, &[], ports);
+    both(suite, "marks_with_other_ports", behind, &["ip", "iptables-legacy"], marks_with_other_ports);
+    both(suite, "datagrams_one_by_one", flat, &[], datagrams);
     both(suite, "groups", flat, &[], groups);
     both(suite, "persistence", flat, &[], persistence);
 }
@@ -19,7 +30,7 @@ pub(crate) fn trials(suite: &mut Suite) {
 fn server(ip: &str, weight: u32) -> String {
     format!(
         " real_server {ip} 80 {{\n  weight {weight}\n  HTTP_GET {{\n   url {{\n    path /\n    status_code 200\n   }}\n   \
-         connect_timeout 2\n   retry 0\n   delay_before_retry 1\n  }}\n }}\n"
+         connect_timeout 30\n   retry 0\n   delay_before_retry 1\n  }}\n }}\n"
     )
 }
 
@@ -157,6 +168,80 @@ fn ports(scene: &Scene<'_>) -> Result<()> {
         ],
     )?;
     daemon.stop().map(drop)
+}
+
+/// With masquerading packets go to the port that is written, whatever port they came for.
+fn marks_with_other_ports(scene: &Scene<'_>) -> Result<()> {
+    let _webs: Vec<Server> =
+        SERVERS.into_iter().map(|name| Server::web(scene.host(name)?, 8080)).collect::<Result<_>>()?;
+    for server in SERVERS {
+        scene.run(server, "ip route add default via 10.1.0.1")?;
+    }
+    for director in ["director1", "director2"] {
+        scene.host(director)?.set_sysctl("net/ipv4/ip_forward", "1")?;
+        let rule = "iptables-legacy -w -t mangle -A PREROUTING -d 10.0.0.100 -p tcp -j MARK --set-mark 3";
+        scene.run(director, rule)?;
+    }
+    let server = |last: u8| {
+        let check = "TCP_CHECK {\n   connect_timeout 30\n  }";
+        format!(" real_server 10.1.0.{last} 8080 {{\n  {check}\n }}\n")
+    };
+    let servers = format!(
+        "virtual_server fwmark 3 {{\n delay_loop 1\n lb_algo rr\n lb_kind NAT\n{}{}}}\n",
+        server(21),
+        server(22)
+    );
+    scene.direct("10.0.0.100/32\n 10.1.0.1/24 dev eth1", &servers)?;
+    scene.tables(&[
+        "-A -f 3 -s rr",
+        "-a -f 3 -r 10.1.0.21:8080 -m -w 1",
+        "-a -f 3 -r 10.1.0.22:8080 -m -w 1",
+    ])?;
+    scene.answered(VIP)?;
+    scene.shares(VIP, &[("one", 2), ("two", 2)])?;
+    ensure!(SERVERS.contains(&ask(scene.host("client")?, VIP, 81)?.as_str()), "port 81");
+    Ok(())
+}
+
+/// `ops`: each datagram finds a server of its own, also those of one socket.
+fn datagrams(scene: &Scene<'_>) -> Result<()> {
+    scene.take(VIP)?;
+    let playing = Arc::new(());
+    for name in SERVERS {
+        let socket = scene.host(name)?.namespace().run(|| Ok(UdpSocket::bind((VIP, 53))?))?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        let playing = Arc::downgrade(&playing); // a socket keeps its namespace
+        thread::spawn(move || {
+            while playing.strong_count() > 0 {
+                if let Ok((_, from)) = socket.recv_from(&mut [0; 64]) {
+                    let _ = socket.send_to(name.as_bytes(), from);
+                }
+            }
+        });
+    }
+    let service = "virtual_server 10.0.0.100 53 {\n lb_algo rr\n lb_kind DR\n protocol UDP\n ops\n real_server \
+                   10.0.0.21 53 {\n }\n real_server 10.0.0.22 53 {\n }\n}\n";
+    scene.direct("10.0.0.100/32", service)?;
+    scene.tables(&[
+        "-A -u 10.0.0.100:53 -s rr -o",
+        "-a -u 10.0.0.100:53 -r 10.0.0.21:53 -g -w 1",
+        "-a -u 10.0.0.100:53 -r 10.0.0.22:53 -g -w 1",
+    ])?;
+    let socket = scene.host("client")?.namespace().run(|| {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((VIP, 53))?;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        Ok(socket)
+    })?;
+    let who = || -> Result<String> {
+        socket.send(b"who?")?;
+        let mut answer = [0; 64];
+        let length = socket.recv(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    };
+    wait_until("two answers, of either server", LIMIT, || {
+        Ok(who().and_then(|first| Ok(first != who()?)).unwrap_or(false).then_some(()))
+    })
 }
 
 fn groups(scene: &Scene<'_>) -> Result<()> {

@@ -5,15 +5,17 @@
 //! | [`sequences`] | 100 -> 80 -> 100 and their like, with a peer at 99: files, scripts, links, nginx |
 //! | [`scripts`] | faults and their end; scripts that hang, flood, change, lose their runner |
 //! | [`probes`] | processes, TCP and HTTP |
+//! | [`checkers`] | checks of virtual servers: marks, pings, HTTP/2, memory |
 //! | [`groups`] | sync groups: a pair of hosts on two networks |
 //! | [`dual_nic`] | the pair with a network on either side, with and without a sync group |
 //! | [`mail`] | mails of every kind of transition in real mailboxes |
 //! | [`realserver`] | `haclusterctl lvs realserver` on a host, and who answers ARP then |
 //! | [`upsets`] | garbage, interfaces that come back, reloads |
 //!
-//! Needs the right to make network namespaces, nginx for one trial, exim and
+//! Needs the right to make network namespaces, nginx for two trials, exim and
 //! mail(1) for those of mail; skipped by name without.
 
+mod checkers;
 mod dual_nic;
 mod exim;
 mod groups;
@@ -35,6 +37,7 @@ fn main() {
     sequences::trials(&mut suite); // the longest first
     scripts::trials(&mut suite);
     probes::trials(&mut suite);
+    checkers::trials(&mut suite);
     groups::trials(&mut suite);
     dual_nic::trials(&mut suite);
     mail::trials(&mut suite);

@@ -21,7 +21,8 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_tracked_process_that_ends_and_comes_back", process);
     suite.trial("a_web_server_that_says_503", http);
     suite.trial("a_port_that_nobody_listens_at", tcp);
-    suite.trial("a_virtual_server_without_servers_lowers_the_priority", balanced);
+    suite.trial("a_virtual_server_without_servers_lowers_the_priority", lowered);
+    suite.trial("a_virtual_server_without_servers_is_a_fault", faulty);
 }
 
 fn process() -> Result<()> {
@@ -99,19 +100,32 @@ fn tcp() -> Result<()> {
     })
 }
 
-/// Nobody answers there; where the kernel has no IPVS the virtual server cannot serve, either.
-fn balanced() -> Result<()> {
+/// An agent whose virtual router tracks its virtual server, of which nobody answers; where the kernel has no
+/// IPVS it cannot serve, either.
+fn balanced<'a>(left: &'a Host, more: &str) -> Result<Running<'a>> {
+    let toml = left.directory().join("agent.toml");
+    let tracked = format!("{{ virtual_server = \"10.9.0.100 80\"{more} }}");
+    fs::write(&toml, format!("[[virtual_router]]\nname = \"VI_1\"\ntrack = [{tracked}]\n"))?;
+    let check = "TCP_CHECK {\n connect_timeout 1\n retry 0\n }";
+    let server = format!("real_server 127.0.0.1 1 {{\n {check}\n }}");
+    let service = format!("virtual_server 10.9.0.100 80 {{\n delay_loop 1\n {server}\n}}\n");
+    let config = format!("{service}{}", Instance::new(150).master());
+    Running::start_with(left, config, &["--agent-config", &toml.display().to_string()])
+}
+
+fn faulty() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let agent = balanced(left, "")?;
+        agent.logged(&["-> Fault", "virtual server", "10.9.0.100 80"])?;
+        free(left, VIP)
+    })
+}
+
+fn lowered() -> Result<()> {
     Lab::run(pair(), |lab| {
         let (left, wire) = (lab.host("left")?, Wire::tap(lab, "lan")?);
-        let toml = left.directory().join("agent.toml");
-        let tracked = "{ virtual_server = \"10.9.0.100 80\", weight = -20 }";
-        fs::write(&toml, format!("[[virtual_router]]\nname = \"VI_1\"\ntrack = [{tracked}]\n"))?;
-        let check = "TCP_CHECK {\n connect_timeout 1\n retry 0\n }";
-        let server = format!("real_server 127.0.0.1 1 {{\n {check}\n }}");
-        let service = format!("virtual_server 10.9.0.100 80 {{\n delay_loop 1\n {server}\n}}\n");
-        let config = format!("{service}{}", Instance::new(150).master());
-        let toml = toml.display().to_string();
-        let _agent = Running::start_with(left, config, &["--agent-config", &toml])?;
+        let _agent = balanced(left, ", weight = -20")?;
         hold(left, VIP)?;
         wire.advert("left", 51, Instant::now(), |advert| advert.priority == 130).map(drop)
     })

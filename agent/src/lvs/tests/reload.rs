@@ -90,12 +90,12 @@ fn a_successor_judges_a_check_by_all_who_use_it() {
     let other = |servers: &[&str]| virtual_server("10.0.0.1 8080", "10.0.0.1:8080", servers);
     stage.configure(vec![other(&[A, B])]);
     stage.report(B, false, "refused");
-    stage.table("TCP 10.0.0.1:8080 wrr: 10.0.0.2:80=1");
+    stage.table("TCP 10.0.0.1:8080 wrr: 10.0.0.2:8080=1");
     let (kernel, dir) = stage.kill();
     // The first that uses the checks was in no table: it says nothing of them.
     let stage = Stage::successor(kernel, dir);
     stage.configure(vec![web(), other(&[A, B])]);
-    stage.table(&format!("{WEB} 10.0.0.2:80=1\nTCP 10.0.0.1:8080 wrr: 10.0.0.2:80=1"));
+    stage.table(&format!("{WEB} 10.0.0.2:80=1\nTCP 10.0.0.1:8080 wrr: 10.0.0.2:8080=1"));
     let (kernel, dir) = stage.kill();
     // One row without it, one with it: its other check had it out of the first.
     kernel.add(&format!("{WEB} 10.0.0.3:80=1"));
@@ -105,7 +105,7 @@ fn a_successor_judges_a_check_by_all_who_use_it() {
     second.route.to.set_port(81);
     strict.servers[0].checks.push(second);
     stage.configure(vec![strict, other(&[A])]);
-    stage.table(&format!("{WEB} 10.0.0.3:80=1\nTCP 10.0.0.1:8080 wrr: 10.0.0.2:80=1"));
+    stage.table(&format!("{WEB} 10.0.0.3:80=1\nTCP 10.0.0.1:8080 wrr: 10.0.0.2:8080=1"));
     stage.stop();
 }
 
