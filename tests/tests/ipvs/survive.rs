@@ -9,10 +9,12 @@ use anyhow::{Result, ensure};
 use hacluster_lab::wait_until;
 use hacluster_net::netlink::ipvs::Ipvs;
 use hacluster_tests::harness::{Running, Suite};
+use nix::sys::signal::Signal;
 
 pub(crate) fn trials(suite: &mut Suite) {
     ours(suite, "killed_and_reloaded_with_direct_routing", flat, &[], direct_routing);
     ours(suite, "killed_and_reloaded_with_masquerading", behind, &["ip"], masquerading);
+    ours(suite, "restarted", flat, &[], restarted);
 }
 
 /// What servers and their director are like.
@@ -57,6 +59,36 @@ impl Setting {
         let server = |ip| format!("-a -t {VIP}:7 -r {ip}:7 {flag} -w {weight}");
         [format!("-A -t {VIP}:7 -s wrr")].into_iter().chain(self.servers.map(server)).collect()
     }
+}
+
+/// As a service manager restarts: QUIT, and a new one.
+fn restarted(scene: &Scene<'_>) -> Result<()> {
+    scene.take(VIP)?;
+    let servers = ["10.0.0.21", "10.0.0.22"];
+    let setting = Setting { addresses: "10.0.0.100/32", kind: "DR", flag: "-g", servers };
+    let _servers: Vec<Server> =
+        SERVERS.into_iter().map(|name| Server::echo(scene.host(name)?, 7)).collect::<Result<_>>()?;
+    let (director, client) = (scene.host("director1")?, scene.host("client")?);
+    let first = Running::start(director, setting.config(1))?;
+    scene.holds("director1", VIP)?;
+    scene.table("director1", &setting.table(1))?;
+    let mut ipvs = open(director)?;
+    let mut talk = wait_until("a connection", LIMIT, || Ok(Talk::open(client, VIP, 7).ok()))?;
+    let who = talk.say("before")?;
+    let before = counted(&mut ipvs, 0)?;
+    first.process.signal(Signal::SIGQUIT)?;
+    let status = first.process.wait(LIMIT)?;
+    ensure!(status.code() == Some(75), "{status}");
+    scene.table("director1", &setting.table(1))?;
+    let second = Running::start(director, setting.config(3))?;
+    scene.table("director1", &setting.table(3))?;
+    scene.holds("director1", VIP)?;
+    ensure!(talk.say("after")? == who, "somebody else answers");
+    let now = counted(&mut ipvs, before.1)?;
+    ensure!(now.0 == before.0, "connections and packets {before:?}, then {now:?}");
+    second.stop()?;
+    ensure!(ipvs.services()?.is_empty(), "a service stayed");
+    Ok(())
 }
 
 /// What the kernel counted: connections and packets from clients, of the service since it was added.
