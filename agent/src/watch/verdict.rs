@@ -51,7 +51,11 @@ impl Verdict {
     /// Of what a probe saw of the tracker called `name`, known now; whether all who track it want it so.
     pub(super) fn of(name: String, seen: &Seen, wanted: bool) -> Self {
         let micros = seen.took.map_or(0, |took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        Self { wanted, took: Duration::from_micros(micros), ..Self::now(name, seen.reading, seen.why.clone()) }
+        Self {
+            wanted,
+            took: Duration::from_micros(micros),
+            ..Self::now(name, seen.reading, seen.why.clone())
+        }
     }
 
     /// Whether it is known, and as it should be.
