@@ -407,6 +407,21 @@ fn told(node: &str, seconds: i64, to: v1::State, kind: ReasonKind, text: &str) -
     NodeEvent::of(Event::from(event), &status, number)
 }
 
+/// The samples' agents began 200000 s ago.
+#[test]
+fn an_offset_measured_now_says_nothing_of_the_time_before_an_agent_began() {
+    let moved = |earlier: i64| {
+        let events = merge(vec![
+            told("node1", earlier + 60, Fault, ReasonKind::Fault, "the interface has no link"),
+            told("node2", earlier + 54, Master, ReasonKind::Resigned, "node1 resigned"),
+        ]);
+        changes(&events)[1].nobody_ruled().map(|(gap, _)| gap)
+    };
+    assert_eq!(moved(0), Some(3_011.0));
+    assert_eq!(moved(199_943), None, "node1 began anew in between");
+    assert_eq!(moved(300_000), None);
+}
+
 #[test]
 fn history_of_two_nodes() {
     // node2's clock is 3 s ahead: only by our clock its takeover comes second.

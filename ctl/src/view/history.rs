@@ -15,6 +15,9 @@ pub(crate) struct NodeEvent {
     pub(crate) at_here: Option<Timestamp>,
     /// That is right within this.
     pub(crate) uncertainty_ms: Option<f64>,
+    /// Its agent has run since then: the offset of its clock was measured in the same life.
+    #[serde(skip)]
+    pub(crate) is_of_this_life: bool,
     /// Name of the virtual router in the cluster; its name on the node is `router`.
     pub(crate) cluster_router: Option<String>,
     #[serde(flatten)]
@@ -29,10 +32,12 @@ impl NodeEvent {
         let called = |group: &&super::Group| {
             group.on(&name).is_some_and(|on| Some(&on.router.name) == event.router.as_ref())
         };
+        let started = node.and_then(|node| node.agent.as_ref()?.started);
         let group = status.routers.iter().find(called).map(|group| group.name.clone());
         Self {
             at_here: by_our_clock(event.at, node.and_then(|node| node.clock_offset_ms)),
             uncertainty_ms: node.and_then(|node| node.clock_uncertainty_ms),
+            is_of_this_life: event.at.zip(started).is_some_and(|(at, started)| at >= started),
             cluster_router: group.or_else(|| event.router.clone()),
             node: name,
             event,
@@ -71,8 +76,8 @@ pub(crate) struct Change {
 #[derive(Default)]
 struct Reign {
     masters: Vec<String>,
-    /// Since when nobody does, by whose clock.
-    empty: Option<(Timestamp, String, f64)>,
+    /// The change since which nobody does.
+    empty: Option<NodeEvent>,
 }
 
 /// The changes of state among `events`, which are in order.
@@ -140,9 +145,16 @@ impl Reign {
                 // Who is not heard any more may have ended without a word.
                 return (!is_bereft(&transition.reason_kind)).then_some((0.0, 0.0));
             }
-            let (since, node, theirs) = empty?;
+            let empty = empty?;
+            let (since, theirs) = (empty.at_here?, empty.uncertainty_ms.unwrap_or(0.0));
+            // What two clocks differed by then is not known from what they differ by now.
+            let same = empty.node == of.node;
+            let comparable = same || of.is_of_this_life && empty.is_of_this_life;
+            if !comparable {
+                return None;
+            }
             let gap = at.duration_since(since).as_secs_f64() * 1_000.0;
-            let unsure = if node == of.node { 0.0 } else { uncertainty + theirs };
+            let unsure = if same { 0.0 } else { uncertainty + theirs };
             return Some((super::round(gap.max(0.0)), super::round(unsure)));
         }
         self.masters.retain(|node| *node != of.node);
@@ -150,7 +162,7 @@ impl Reign {
             // Who yields hears another master: somebody rules, known or not.
             let somebody = ["yielded", "gave_away"].contains(&transition.reason_kind.as_str());
             let nobody = self.masters.is_empty() && !somebody;
-            self.empty = nobody.then(|| (at, of.node.clone(), uncertainty));
+            self.empty = nobody.then(|| of.clone());
         }
         None
     }
@@ -176,6 +188,7 @@ mod tests {
             node: node.into(),
             at_here: Timestamp::from_millisecond(ms).ok(),
             uncertainty_ms: Some(0.5),
+            is_of_this_life: true,
             cluster_router: Some("VI_1".into()),
             event: Event {
                 sequence: 1,
@@ -202,6 +215,19 @@ mod tests {
         ];
         assert_eq!(gaps(&events), [None, None, Some(11.0)]);
         assert_eq!(changes(&events)[2].gap_uncertainty_ms, Some(1.0));
+    }
+
+    #[test]
+    fn between_clocks_of_former_lives_no_gap_is_known() {
+        let mut events = [
+            event("node1", 0, "backup", "master", "silence"),
+            event("node1", 5_000, "master", "fault", "fault"),
+            event("node2", 5_011, "backup", "master", "resigned"),
+            event("node2", 6_000, "master", "fault", "fault"),
+            event("node2", 6_020, "backup", "master", "silence"),
+        ];
+        events[1].is_of_this_life = false;
+        assert_eq!(gaps(&events), [None, None, None, None, Some(20.0)], "one clock agrees with itself");
     }
 
     #[test]
