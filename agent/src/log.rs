@@ -3,10 +3,11 @@
 mod journal;
 
 use crate::args::Format;
-use crate::event::{Event, Level, What, explain};
+use crate::event::{Event, Level};
 use crate::story::Trail;
-use crate::telemetry::words::{reason_kind, state};
+use crate::telemetry::attributes::{attributes, find};
 use journal::Journal;
+use opentelemetry::{KeyValue, Value};
 use std::io::IsTerminal;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -76,81 +77,58 @@ pub fn init(format: Format, syslog: Option<Facility>) {
 
 /// What the text of a line says, as fields.
 #[derive(Default)]
-struct Details<'a> {
-    from: Option<&'static str>,
-    to: Option<&'static str>,
-    reason: Option<String>,
-    reason_kind: Option<String>,
-    priority: Option<u8>,
-    group: Option<&'a str>,
-    tracker: Option<&'a str>,
-    service: Option<&'a str>,
-    server: Option<&'a str>,
+struct Details {
+    attributes: Vec<KeyValue>,
     span_id: Option<String>,
 }
 
-impl<'a> Details<'a> {
-    fn of(event: &'a Event) -> Self {
-        let span_id = event.trail.map(Trail::span_id);
-        match &event.what {
-            What::Transition { transition, priority, detail, .. } => Self {
-                from: Some(state(transition.from)),
-                to: Some(state(transition.to)),
-                reason: Some(explain(&transition.reason, detail.as_deref())),
-                reason_kind: Some(reason_kind(&transition.reason)),
-                priority: Some(priority.get()),
-                span_id,
-                ..Self::default()
-            },
-            What::Group { name, from, to, reason, .. } => Self {
-                from: Some(state(*from)),
-                to: Some(state(*to)),
-                reason: Some(reason.to_string()),
-                group: Some(name),
-                span_id,
-                ..Self::default()
-            },
-            What::Tracker(verdict) => Self {
-                tracker: Some(&verdict.name),
-                reason: Some(verdict.why.to_string()),
-                span_id,
-                ..Self::default()
-            },
-            What::Balance(notice) => {
-                let told = notice.told.as_deref();
-                Self {
-                    to: told
-                        .filter(|told| told.check.is_none())
-                        .map(|told| if told.up { "up" } else { "down" }),
-                    reason: told.map(|told| told.why.to_string()),
-                    service: told.map(|told| &*told.called.service),
-                    server: told.and_then(|told| told.called.server.as_deref()),
-                    span_id,
-                    ..Self::default()
-                }
-            }
-            _ => Self { span_id, ..Self::default() },
+/// Fields of a line, and which attributes they show: the first that is there.
+const FIELDS: [(&str, &[&str]); 8] = [
+    ("from", &["vrrp.state.from"]),
+    ("to", &["vrrp.state.to", "lvs.state"]),
+    ("reason", &["vrrp.reason.text", "hacluster.tracker.text", "lvs.reason.text"]),
+    ("reason_kind", &["vrrp.reason.kind"]),
+    ("group", &["vrrp.group"]),
+    ("tracker", &["hacluster.tracker.name"]),
+    ("service", &["lvs.service"]),
+    ("server", &["lvs.server"]),
+];
+
+impl Details {
+    fn of(event: &Event) -> Self {
+        Self { attributes: attributes(event), span_id: event.trail.map(Trail::span_id) }
+    }
+
+    fn text(&self, field: &str) -> Option<String> {
+        let (_, keys) = FIELDS.iter().find(|(name, _)| *name == field)?;
+        find(&self.attributes, keys).map(ToString::to_string)
+    }
+
+    fn priority(&self) -> Option<i64> {
+        match find(&self.attributes, &["vrrp.priority"]) {
+            Some(Value::I64(priority)) => Some(*priority),
+            _ => None,
         }
     }
 }
 
 macro_rules! line {
     ($level:ident, $event:expr, $details:expr) => {{
-        let (event, details): (&Event, Details<'_>) = ($event, $details);
+        let (event, details): (&Event, Details) = ($event, $details);
         let router = event.router.as_deref();
         tracing::$level!(
             router = router.map(|router| router.name.as_str()),
             vrid = router.map(|router| router.vrid.get()),
             interface = router.map(|router| router.interface.as_str()),
-            from = details.from,
-            to = details.to,
-            reason = details.reason,
-            reason_kind = details.reason_kind,
-            priority = details.priority,
-            group = details.group,
-            tracker = details.tracker,
-            service = details.service,
-            server = details.server,
+            from = details.text("from"),
+            to = details.text("to"),
+            reason = details.text("reason"),
+            reason_kind = details.text("reason_kind"),
+            priority = details.priority(),
+            group = details.text("group"),
+            tracker = details.text("tracker"),
+            service = details.text("service"),
+            server = details.text("server"),
             span_id = details.span_id,
             trace_id = event.trail.map(|trail| tracing::field::display(trail.trace_id())),
             "{}",
@@ -172,6 +150,25 @@ pub(crate) fn write(event: &Event) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chronicle::tests::identity;
+    use crate::event::What;
+    use hacluster_core::machine::{Reason, StateKind, TakeoverCause, Transition};
+    use hacluster_core::priority::Priority;
+
+    #[test]
+    fn fields_of_a_line_are_attributes_of_its_event() {
+        let reason = Reason::TookOver(TakeoverCause::Silence);
+        let transition = Transition { from: StateKind::Backup, to: StateKind::Master, reason };
+        let priority = Priority::DEFAULT;
+        let what = What::Transition { transition, priority, detail: None, began: None, waited: None };
+        let event = Event::now(Some(identity("VI_1", 51)), what).on(Trail::begin());
+        let details = Details::of(&event);
+        for (field, expected) in [("from", "backup"), ("to", "master"), ("reason_kind", "silence")] {
+            assert_eq!(details.text(field).as_deref(), Some(expected), "{field}");
+        }
+        assert_eq!(details.text("reason"), Some(reason.to_string()));
+        assert_eq!((details.text("server"), details.priority()), (None, Some(100)));
+    }
 
     #[test]
     fn facilities_are_named_as_syslog_and_keepalived_do() {

@@ -99,6 +99,8 @@ pub struct Step {
     pub begun: Instant,
     /// The node, or the person, at the other end.
     pub with: String,
+    /// Where that node is, as configured: `host:port`.
+    pub address: Option<String>,
     /// Its clock less ours, in nanoseconds, where that is known.
     pub clock_offset_nanos: Option<i64>,
     /// It did not come to what was wanted.
@@ -115,6 +117,7 @@ impl Step {
             served: false,
             begun: hacluster_net::clock::now(),
             with: with.into(),
+            address: None,
             clock_offset_nanos: None,
             failed: false,
             text: String::new(),
@@ -124,7 +127,7 @@ impl Step {
     /// That was asked of us.
     #[must_use]
     pub fn served(self) -> Self {
-        Self { served: true, ..self }
+        Self { served: true, address: None, ..self }
     }
 
     /// With what came of it.

@@ -1,7 +1,8 @@
 //! Which story something belongs to, as everybody names it: ids of the W3C Trace Context.
 //!
 //! `haclusterctl` chooses the name of a story that an operator begins, agents of all others. It goes
-//! from one to the next as the gRPC metadata [`TRACEPARENT`].
+//! from one to the next as the gRPC metadata [`TRACEPARENT`], with the flag that says whether whoever began it
+//! wants it recorded.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -21,6 +22,8 @@ pub struct Trail {
     trace: u128,
     span: u64,
     parent: u64,
+    /// Whoever began the story wants it recorded.
+    sampled: bool,
 }
 
 /// Never 0, which the standard reserves. The keys of [`RandomState`] come from the operating system;
@@ -32,7 +35,12 @@ fn fresh() -> u64 {
 impl Trail {
     /// The beginning of a story.
     pub fn begin() -> Self {
-        Self { trace: u128::from(fresh()) << 64 | u128::from(fresh()), span: fresh(), parent: 0 }
+        Self {
+            trace: u128::from(fresh()) << 64 | u128::from(fresh()),
+            span: fresh(),
+            parent: 0,
+            sampled: true,
+        }
     }
 
     /// A part that follows from this one.
@@ -62,6 +70,11 @@ impl Trail {
         Some(self.parent).filter(|parent| *parent != 0)
     }
 
+    /// Whether whoever began the story wants it recorded: the flag goes along.
+    pub fn is_sampled(self) -> bool {
+        self.sampled
+    }
+
     /// The story as people and tools write it: 32 hexadecimal digits.
     pub fn trace_id(self) -> String {
         format!("{:032x}", self.trace)
@@ -83,14 +96,14 @@ impl Trail {
         }
         let trace = u128::from_str_radix(trace_id, 16).ok().filter(|trace| *trace != 0)?;
         let span = u64::from_str_radix(span_id, 16).ok().filter(|span| *span != 0)?;
-        Some(Self { trace, span, parent: 0 })
+        Some(Self { trace, span, parent: 0, sampled: true })
     }
 }
 
 /// As `traceparent` has it: what follows continues this part.
 impl fmt::Display for Trail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-01", self.trace, self.span)
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.sampled))
     }
 }
 
@@ -117,7 +130,8 @@ impl FromStr for Trail {
         if !hex(version) || !hex(flags) || version == "ff" || version == "00" && more {
             return Err(NoTrail);
         }
-        Self::of_ids(trace, span).ok_or(NoTrail)
+        let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+        Self::of_ids(trace, span).map(|trail| Self { sampled, ..trail }).ok_or(NoTrail)
     }
 }
 
@@ -133,6 +147,10 @@ mod tests {
         let trail: Trail = STANDARD.parse().unwrap();
         assert_eq!(trail.to_string(), STANDARD);
         assert_eq!((trail.trace_id().as_str(), trail.parent()), ("4bf92f3577b34da6a3ce929d0e0e4736", None));
+        let unsampled = STANDARD.replace("-01", "-00");
+        let trail = unsampled.parse::<Trail>().unwrap();
+        assert_eq!((trail.to_string(), trail.child().is_sampled()), (unsampled, false));
+        let trail: Trail = STANDARD.parse().unwrap();
         let later = STANDARD.replacen("00", "01", 1) + "-more";
         assert_eq!(later.parse::<Trail>(), Ok(trail));
     }

@@ -60,8 +60,10 @@ impl Step {
 impl Cluster {
     /// Something between this node and the peer `node` begins.
     pub(super) fn step_with(&self, name: &'static str, node: &str) -> Step {
-        let clock_offset_nanos = self.peer(node).and_then(|peer| peer.clock_offset_nanos());
-        Step { clock_offset_nanos, ..Step::begin(name, node) }
+        let peer = self.peer(node);
+        let clock_offset_nanos = peer.as_ref().and_then(|peer| peer.clock_offset_nanos());
+        let address = peer.map(|peer| peer.target.address.clone());
+        Step { clock_offset_nanos, address, ..Step::begin(name, node) }
     }
 
     /// It has ended. Untold where it belongs to no story.

@@ -1,10 +1,11 @@
 //! Log lines for a collector: each event that makes a line, with the story it belongs to.
 
 use super::anchor::Anchor;
+use super::attributes::attributes;
 use super::spans::context;
 use crate::event::{Event, Level, What};
-use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity};
+use opentelemetry::{InstrumentationScope, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,18 +64,13 @@ impl Writer {
         record.set_severity_number(number);
         record.set_severity_text(word);
         record.set_body(AnyValue::from(event.what.to_string()));
-        if let Some(router) = &event.router {
-            record.add_attribute("vrrp.router", router.name.clone());
-            record.add_attribute("vrrp.vrid", i64::from(router.vrid.get()));
-            record.add_attribute("network.interface.name", router.interface.clone());
-        }
-        if let What::Balance(notice) = &event.what
-            && let Some(told) = &notice.told
-        {
-            record.add_attribute("lvs.service", told.called.service.clone());
-            if let Some(server) = &told.called.server {
-                record.add_attribute("lvs.server", server.clone());
-            }
+        for attribute in attributes(event) {
+            let value = match attribute.value {
+                Value::I64(number) => AnyValue::from(number),
+                Value::Bool(flag) => AnyValue::from(flag),
+                other => AnyValue::from(other.as_str().into_owned()),
+            };
+            record.add_attribute(attribute.key, value);
         }
         if let Some(trail) = event.trail {
             let context = context(trail);
@@ -82,5 +78,31 @@ impl Writer {
         }
         self.logger.emit(record);
         self.basket.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chronicle::tests::identity;
+    use crate::story::Trail;
+    use hacluster_core::machine::{Fault, Reason, StateKind, Transition};
+    use hacluster_core::priority::Priority;
+
+    /// A reader of the collector's lines asks for what a reader of the journal asks for.
+    #[test]
+    fn a_record_says_all_that_its_event_does() {
+        let reason = Reason::Fault(Fault::Tracked);
+        let transition = Transition { from: StateKind::Master, to: StateKind::Fault, reason };
+        let detail = Some("script chk: exit 1".into());
+        let priority = Priority::DEFAULT;
+        let what = What::Transition { transition, priority, detail, began: None, waited: None };
+        let event = Event::now(Some(identity("VI_1", 51)), what).on(Trail::begin());
+        let mut writer = Writer::new(InstrumentationScope::builder("test").build());
+        let (record, _) = writer.take(&event).unwrap();
+        let found: Vec<_> = record.attributes_iter().map(|(key, _)| key.as_str().to_owned()).collect();
+        let expected: Vec<_> = attributes(&event).iter().map(|it| it.key.as_str().to_owned()).collect();
+        assert_eq!(found, expected);
+        assert!(found.iter().any(|key| key == "vrrp.reason.text"), "{found:?}");
     }
 }

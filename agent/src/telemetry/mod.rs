@@ -14,6 +14,7 @@
 //! is said once a minute at most. The protocol and the kernel thread know nothing of OpenTelemetry.
 
 mod anchor;
+pub(crate) mod attributes;
 mod balance;
 mod export;
 mod headers;

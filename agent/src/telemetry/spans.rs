@@ -29,7 +29,8 @@
 //! virtual routers.
 
 use super::anchor::Anchor;
-use super::words::{reason_kind, state};
+use super::attributes::{attributes, of_router, of_verdict};
+use super::words::state;
 use crate::event::{Event, Identity, Place, What, explain};
 use crate::fact::Fact;
 use crate::notify::LastHook;
@@ -133,7 +134,7 @@ impl Builder {
     // ---- a change of state --------------------------------------------------------------------
 
     fn changed(&mut self, event: &Event, router: &Arc<Identity>, trail: Trail) -> Vec<SpanData> {
-        let What::Transition { transition, priority, detail, began, waited } = &event.what else {
+        let What::Transition { transition, detail, began, waited, .. } = &event.what else {
             return Vec::new();
         };
         let place = router.place();
@@ -144,13 +145,7 @@ impl Builder {
         let led = began.filter(|_| is_led_to(transition));
         let begins = led.map_or(event.at, |at| at.min(event.at));
         let mut span = self.span(trail, name_of(transition), router, (begins, event.at));
-        span.attributes.extend([
-            KeyValue::new("vrrp.state.from", state(transition.from)),
-            KeyValue::new("vrrp.state.to", state(transition.to)),
-            KeyValue::new("vrrp.reason.kind", reason_kind(&transition.reason)),
-            KeyValue::new("vrrp.reason.text", words.clone()),
-            KeyValue::new("vrrp.priority", i64::from(priority.get())),
-        ]);
+        span.attributes = attributes(event);
         if transition.to == StateKind::Fault {
             span.status = Status::error(words.clone());
         }
@@ -190,11 +185,7 @@ impl Builder {
         let took = verdict.took.as_micros();
         let begun = Instant::from_micros(verdict.at.as_micros().saturating_sub(took));
         let mut span = self.bare(verdict.trail, "track.verdict", (begun, verdict.at));
-        span.attributes.extend([
-            KeyValue::new("hacluster.tracker.name", verdict.name.clone()),
-            KeyValue::new("hacluster.tracker.good", verdict.is_good()),
-            KeyValue::new("hacluster.tracker.text", verdict.why.to_string()),
-        ]);
+        span.attributes.extend(of_verdict(verdict));
         span
     }
 
@@ -284,7 +275,7 @@ impl Builder {
             return None;
         }
         let mut span = self.hook(change.trail, last, at);
-        span.attributes.extend(attributes(router));
+        span.attributes.extend(of_router(router));
         Some(span)
     }
 
@@ -306,15 +297,26 @@ impl Builder {
 
     fn step(&self, router: Option<&Arc<Identity>>, trail: Trail, step: &Step, at: Instant) -> SpanData {
         let mut span = self.bare(trail, step.name, (step.begun, at));
-        span.span_kind = match (step.served, step.name.starts_with("peer.")) {
+        span.span_kind = match (step.served, call_of(step.name).is_some()) {
             (true, _) => SpanKind::Server,
             (false, true) => SpanKind::Client,
             (false, false) => SpanKind::Internal,
         };
         span.parent_span_is_remote = step.served;
-        span.attributes.extend(router.into_iter().flat_map(|router| attributes(router)));
-        let other = if step.name.starts_with("peer.") { "hacluster.peer" } else { "enduser.id" };
-        span.attributes.push(KeyValue::new(other, step.with.clone()));
+        span.attributes.extend(router.into_iter().flat_map(|router| of_router(router)));
+        match call_of(step.name) {
+            Some(method) => span.attributes.extend([
+                KeyValue::new("rpc.system", "grpc"),
+                KeyValue::new("rpc.service", "hacluster.v1.Peer"),
+                KeyValue::new("rpc.method", method),
+                KeyValue::new("hacluster.peer.name", step.with.clone()),
+            ]),
+            None => span.attributes.push(KeyValue::new("enduser.id", step.with.clone())),
+        }
+        if let Some((host, port)) = step.address.as_deref().and_then(|address| address.rsplit_once(':')) {
+            span.attributes.push(KeyValue::new("server.address", host.trim_matches(['[', ']']).to_owned()));
+            span.attributes.extend(port.parse().ok().map(|port: i64| KeyValue::new("server.port", port)));
+        }
         span.attributes.push(KeyValue::new("hacluster.outcome", step.text.clone()));
         if let Some(nanos) = step.clock_offset_nanos {
             span.attributes.push(KeyValue::new("hacluster.peer.clock_offset", nanos as f64 / 1e9));
@@ -333,7 +335,7 @@ impl Builder {
         times: (Instant, Instant),
     ) -> SpanData {
         let mut span = self.bare(trail, name, times);
-        span.attributes.extend(attributes(router));
+        span.attributes.extend(of_router(router));
         span
     }
 
@@ -363,6 +365,15 @@ impl Change {
         let name = self.identity.to_string();
         span.attributes.push(KeyValue::new("hacluster.router", name));
         Some(span)
+    }
+}
+
+/// The call between agents that a step is.
+fn call_of(step: &str) -> Option<&'static str> {
+    match step {
+        "peer.take_over" => Some("TakeOver"),
+        "peer.hand_over" => Some("HandOver"),
+        _ => None,
     }
 }
 
@@ -399,17 +410,10 @@ fn is_led_to(of: &Transition) -> bool {
         )
 }
 
-fn attributes(router: &Identity) -> [KeyValue; 3] {
-    [
-        KeyValue::new("vrrp.router", router.name.clone()),
-        KeyValue::new("vrrp.vrid", i64::from(router.vrid.get())),
-        KeyValue::new("network.interface.name", router.interface.clone()),
-    ]
-}
-
 pub(super) fn context(trail: Trail) -> SpanContext {
     let (trace, span) = (TraceId::from(trail.trace()), SpanId::from(trail.span()));
-    SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default())
+    let flags = TraceFlags::default().with_sampled(trail.is_sampled());
+    SpanContext::new(trace, span, flags, false, TraceState::default())
 }
 
 fn links_to(stories: &[Trail]) -> SpanLinks {

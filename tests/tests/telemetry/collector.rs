@@ -83,7 +83,9 @@ fn one_story() -> Result<()> {
             ensure!(told == Some(value), "{key} is {told:?}: {takeover:#?}");
         }
         let call = only(&spans, "peer.take_over", "left")?;
-        ensure!(call.attributes.contains_key("hacluster.peer.clock_offset"), "{call:#?}");
+        for key in ["hacluster.peer.clock_offset", "hacluster.peer.name", "rpc.method", "server.address"] {
+            ensure!(call.attributes.contains_key(key), "no {key}: {call:#?}");
+        }
         logs_and_metrics(&rotel, trace)?;
         // History names the same story, on both nodes.
         let history = cluster.ctl(&["history", "-o", "json"])?.well()?;
@@ -107,7 +109,11 @@ fn logs_and_metrics(rotel: &Rotel, trace: &str) -> Result<()> {
         let text = rotel.text();
         let log = text.contains("handed it over") && text.matches(trace).count() > 10;
         let names = ["hacluster.vrrp.state", "hacluster.vrrp.adverts.sent", "hacluster.vrrp.timer.lateness"];
-        log && names.iter().all(|name| text.contains(name))
+        // A record ends where the next resource begins.
+        let mut records = text.split("LogRecord").skip(1).filter_map(|rest| rest.split("Resource").next());
+        let changed = ["Backup -> Master", trace, "vrrp.state.to", "vrrp.reason.kind", "vrrp.reason.text"];
+        let whole = records.any(|record| changed.iter().all(|part| record.contains(part)));
+        log && whole && names.iter().all(|name| text.contains(name))
     })
 }
 

@@ -17,6 +17,7 @@
 use super::{Builder, count};
 use crate::lvs::Told;
 use crate::story::{Balanced, Delivery, Mailed, Trail};
+use crate::telemetry::attributes::{of_called, of_told};
 use hacluster_core::time::Instant;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanKind, Status};
@@ -26,15 +27,10 @@ impl Builder {
     /// A virtual or real server came or went.
     pub(super) fn balanced(&self, told: &Told, trail: Trail, at: Instant) -> Vec<SpanData> {
         let mut spans = Vec::new();
-        let names = |span: &mut SpanData| {
-            span.attributes.push(KeyValue::new("lvs.service", told.called.service.clone()));
-            let server = told.called.server.clone();
-            span.attributes.extend(server.map(|server| KeyValue::new("lvs.server", server)));
-        };
         if let Some(check) = &told.check {
             // It changed nothing: the turn is all there is to tell.
             let mut span = self.bare(trail, "lvs.check", (at, at));
-            names(&mut span);
+            span.attributes.extend(of_called(&told.called));
             span.attributes.extend([
                 KeyValue::new("lvs.check.name", check.clone()),
                 KeyValue::new("lvs.check.text", told.why.to_string()),
@@ -44,7 +40,7 @@ impl Builder {
         if let Some(cause) = &told.cause {
             let mut span = self.bare(trail.child(), "lvs.check", (cause.began, cause.ended));
             span.span_kind = SpanKind::Client;
-            names(&mut span);
+            span.attributes.extend(of_called(&told.called));
             span.attributes.extend([
                 KeyValue::new("lvs.check.name", cause.check.clone()),
                 KeyValue::new("lvs.check.text", cause.text.to_string()),
@@ -57,11 +53,7 @@ impl Builder {
         let began = told.cause.as_ref().map_or(at, |cause| cause.began.min(at));
         let name = if told.called.server.is_some() { "lvs.server" } else { "lvs.quorum" };
         let mut span = self.bare(trail, name, (began, at));
-        names(&mut span);
-        span.attributes.extend([
-            KeyValue::new("lvs.state", if told.up { "up" } else { "down" }),
-            KeyValue::new("lvs.reason.text", told.why.to_string()),
-        ]);
+        span.attributes.extend(of_told(told));
         if !told.up {
             span.status = Status::error(told.why.to_string());
         }

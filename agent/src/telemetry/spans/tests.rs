@@ -186,6 +186,14 @@ fn a_failed_check_is_the_root_of_the_fault_and_a_release_its_end() {
 }
 
 #[test]
+fn a_caller_that_does_not_sample_is_told_so_by_every_part() {
+    let caller: Trail = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00".parse().unwrap();
+    let mut desk = Desk::new(None);
+    desk.take_over(caller.child(), TakeoverCause::HandedOver(OTHER));
+    assert!(desk.spans().iter().all(|span| !span.span_context.is_sampled()));
+}
+
+#[test]
 fn a_link_that_is_tracked_is_a_root_as_well() {
     let mut desk = Desk::new(None);
     let verdict = verdict(&desk, 3);
@@ -241,6 +249,7 @@ fn a_call_is_a_client_here_and_a_server_there_and_tells_the_clocks() {
         served,
         begun: clock::now(),
         with: "node2".into(),
+        address: (!served).then(|| "[2001:db8::2]:7651".into()),
         clock_offset_nanos: Some(-1_500_000),
         failed: served,
         text: "it rules".into(),
@@ -252,6 +261,18 @@ fn a_call_is_a_client_here_and_a_server_there_and_tells_the_clocks() {
     assert_eq!(spans[1].parent_span_id, spans[0].span_context.span_id());
     assert!(spans[1].parent_span_is_remote && spans[1].status == Status::error("it rules"));
     assert_eq!(says(&spans[0], "hacluster.peer.clock_offset"), "-0.0015");
+    for (key, value) in [
+        ("rpc.system", "grpc"),
+        ("rpc.service", "hacluster.v1.Peer"),
+        ("rpc.method", "TakeOver"),
+        ("hacluster.peer.name", "node2"),
+    ] {
+        assert_eq!([says(&spans[0], key), says(&spans[1], key)], [value, value], "{key}");
+    }
+    assert_eq!(
+        (says(&spans[0], "server.address"), says(&spans[0], "server.port")),
+        ("2001:db8::2".into(), "7651".into())
+    );
 }
 
 #[test]
