@@ -17,10 +17,18 @@ pub struct Tally {
     pub sent: Count,
     /// Adverts that were believed.
     pub accepted: Count,
+    /// Adverts, of those sent, with priority 0: the master resigns.
+    pub resigned: Count,
+    /// Adverts, of those believed, with priority 0.
+    pub resignations: Count,
+    /// Adverts, of those believed, whose addresses are not ours.
+    pub addresses_differ: Count,
     /// Adverts, of those sent, that the kernel refused.
     pub send_failures: Count,
     /// Changes to Master.
     pub became_master: Count,
+    /// Changes from Master to anything else.
+    pub left_master: Count,
     /// All changes of state.
     pub changes: Changes,
     /// Dropped adverts by kind.

@@ -18,11 +18,12 @@ fn findings(loaded: &Loaded) -> Vec<String> {
 fn telemetry() {
     let loaded = load(
         "[telemetry]\notlp = \"http://127.0.0.1:4317/\"\nprotocol = \"http\"\nlogs = false\ninterval = 5\n\
-         prometheus = \"[::1]:9650\"\nkeepalived_names = true\nauthority = \"ca.crt\"",
+         prometheus = \"[::1]:9650\"\nkeepalived_names = true\nauthority = \"ca.crt\"\ncluster = \"edge-1\"",
     );
     assert_eq!(findings(&loaded), Vec::<String>::new());
     let telemetry = &loaded.config.telemetry;
     assert_eq!(telemetry.otlp.as_deref(), Some("http://127.0.0.1:4317"));
+    assert_eq!(telemetry.cluster.as_deref(), Some("edge-1"));
     assert_eq!((telemetry.traces, telemetry.logs, telemetry.interval_ms), (true, false, 5_000));
     assert_eq!((telemetry.timeout_ms, &telemetry.headers_file), (10_000, &None));
     assert!(telemetry.keepalived_names && telemetry.prometheus.is_some() && telemetry.is_on());
@@ -37,6 +38,8 @@ fn telemetry() {
         "timeout = 0",
         "timeout = 61",
         "headers_file = \"\"",
+        "cluster = \"\"",
+        "cluster = \"a \\\"b\"",
         "nonsense = 1",
     ] {
         let loaded = load(&format!("[telemetry]\n{wrong}"));

@@ -313,6 +313,9 @@ impl Engine {
                         self.speaking.push(router.port);
                     }
                     router.tally.sent.add_one();
+                    if priority.is_resign() {
+                        router.tally.resigned.add_one();
+                    }
                     spoke = Some(priority);
                     if let Some(takeover) = self.takeovers.get_mut(&id) {
                         takeover.speaks = !priority.is_resign();

@@ -206,6 +206,9 @@ impl Router {
     pub(super) fn accepted(&mut self, now: Instant, heard: Heard, waited: Option<std::time::Duration>) {
         let waited = plausible(waited);
         self.tally.accepted.add_one();
+        if heard.priority.is_resign() {
+            self.tally.resignations.add_one();
+        }
         if let Some(waited) = waited {
             self.tally.waited.add(waited);
         }
@@ -229,6 +232,7 @@ impl Router {
         if self.configured.skip_check_adv_addr {
             return;
         }
+        self.tally.addresses_differ.add_one();
         if self.differing.count(now).is_some() {
             self.tell(events, What::AddressesDiffer { sender });
         }
@@ -267,6 +271,9 @@ impl Router {
         self.tally.changes.add(&transition);
         if transition.to == StateKind::Master {
             self.tally.became_master.add_one();
+        }
+        if transition.from == StateKind::Master {
+            self.tally.left_master.add_one();
         }
         let detail = match transition.reason {
             Reason::Fault(Fault::Group) | Reason::GroupYielded => self.companion.clone(),

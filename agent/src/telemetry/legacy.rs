@@ -26,6 +26,10 @@ const COUNTERS: &[(&str, Number)] = &[
     ("keepalived_advertisements_received_total", |it| it.setup.tally.accepted.get()),
     ("keepalived_advertisements_sent_total", |it| it.setup.tally.sent.get()),
     ("keepalived_become_master_total", |it| it.setup.tally.became_master.get()),
+    ("keepalived_release_master_total", |it| it.setup.tally.left_master.get()),
+    ("keepalived_priority_zero_received_total", |it| it.setup.tally.resignations.get()),
+    ("keepalived_priority_zero_sent_total", |it| it.setup.tally.resigned.get()),
+    ("keepalived_address_list_errors_total", |it| it.setup.tally.addresses_differ.get()),
     ("keepalived_packet_length_errors_total", |it| dropped(it, &[DiscardKind::Length])),
     ("keepalived_advertisements_interval_errors_total", |it| dropped(it, &[DiscardKind::Interval])),
     ("keepalived_ip_ttl_errors_total", |it| dropped(it, &[DiscardKind::Ttl])),
@@ -59,12 +63,12 @@ pub(super) fn families(sample: &Sample) -> Result<Vec<MetricFamily>, prometheus:
         }
         registry.register(Box::new(counter))?;
     }
-    let scripts = IntGaugeVec::new(Opts::new("keepalived_script_state", "0 good, 1 failed"), &["name"])?;
+    let scripts = IntGaugeVec::new(Opts::new("keepalived_script_status", "1 good, 0 failed"), &["name"])?;
     for view in sample.trackers.iter().flat_map(|views| views.iter()).take(TRACKERS_MAX) {
         let good = matches!(view.seen().reading, Reading::Good | Reading::Number(_));
         let name = view.id.to_string();
         if let Some(name) = name.strip_prefix("script ") {
-            scripts.with_label_values(&[name]).set(i64::from(!good));
+            scripts.with_label_values(&[name]).set(i64::from(good));
         }
     }
     registry.register(Box::new(scripts))?;

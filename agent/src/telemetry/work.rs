@@ -15,7 +15,7 @@ use hacluster_conf::model::Telemetry as Settings;
 use hacluster_net::clock;
 use hyper::header::HeaderMap;
 use opentelemetry::metrics::MeterProvider;
-use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry::{InstrumentationScope, Key, KeyValue};
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -26,6 +26,7 @@ use opentelemetry_sdk::metrics::{
     Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream, Temporality,
 };
 use opentelemetry_sdk::trace::SpanData;
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -37,6 +38,8 @@ const TICK: Duration = Duration::from_secs(1);
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Name of what is instrumented.
 const SCOPE: &str = "hacluster-agent";
+/// OpenTelemetry's name for what tells nodes of the same name apart; a label of every series on the page.
+const CLUSTER: &str = "service.namespace";
 
 /// A running thread; tells what is left and ends by itself when dropped.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl Worker {
             .build()
             .context("cannot start its threads")?;
         let guard = runtime.enter();
-        let resource = resource(&sources);
+        let resource = resource(&sources, settings.cluster.clone());
         let exporters = Exporters::of(&settings, headers, &resource)?;
         drop(guard);
         let (feed, events) = mpsc::channel(EVENTS);
@@ -82,7 +85,7 @@ impl Worker {
     }
 }
 
-fn resource(sources: &Sources) -> Resource {
+fn resource(sources: &Sources, cluster: Option<String>) -> Resource {
     let configured = sources.board.read().in_force.loaded.config.global.router_id.clone();
     let name = configured.unwrap_or_else(|| sources.cluster.name());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -93,6 +96,7 @@ fn resource(sources: &Sources) -> Resource {
             KeyValue::new("service.instance.id", name),
             KeyValue::new("host.name", host.trim().to_owned()),
         ])
+        .with_attributes(cluster.map(|cluster| KeyValue::new(CLUSTER, cluster)))
         .build()
 }
 
@@ -222,7 +226,8 @@ fn provider(resource: &Resource, reader: &Reader, page: &prometheus::Registry) -
         .with_reader(reader.clone())
         .with_view(bounded);
     // A registry of our own takes anything: there is nothing yet that it could collide with.
-    match opentelemetry_prometheus::exporter().with_registry(page.clone()).scope_info_enabled(false).build() {
+    let exporter = opentelemetry_prometheus::exporter().with_registry(page.clone()).scope_info_enabled(false);
+    match exporter.with_resource_selector(HashSet::from([Key::from_static_str(CLUSTER)])).build() {
         Ok(exporter) => builder.with_reader(exporter).build(),
         Err(_) => builder.build(),
     }

@@ -8,6 +8,7 @@
 //! | [`dashboards`] | metrics and queries of dashboards and alert rules |
 //! | [`documents`] | what the documents say, done |
 //! | [`units`] | systemd units, as systemd itself judges them |
+//! | [`samples`] | collector, Prometheus and Grafana: whether their parts fit |
 //! | [`package`] | the Debian package: built, installed, started, upgraded, removed, purged |
 //!
 //! Needs the right to make network namespaces; the package needs root. Skipped by name without.
@@ -18,6 +19,7 @@ mod dashboards;
 mod documents;
 mod manager;
 mod package;
+mod samples;
 mod units;
 
 use hacluster_tests::harness::Suite;
@@ -30,6 +32,7 @@ fn main() {
     manager::trials(&mut suite);
     container::trials(&mut suite);
     agree::trials(&mut suite);
+    samples::trials(&mut suite);
     units::trials(&mut suite);
     suite.run();
 }

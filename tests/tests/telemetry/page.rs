@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::{LIMIT, Lab, wait_until};
-use hacluster_tests::harness::{Cluster, Instance, Suite, VIP, hold, trio};
+use hacluster_tests::harness::{Cluster, Instance, Running, Suite, VIP, hold, trio};
 use hacluster_tests::page::{get, samples, value};
 use std::{
     collections::BTreeSet,
@@ -10,17 +10,21 @@ use std::{
     process::{Command, Stdio},
 };
 
-pub(crate) const PAGE: &str = "\n[telemetry]\nprometheus = \"127.0.0.1:9650\"\nkeepalived_names = true\n";
+pub(crate) const PAGE: &str =
+    "\n[telemetry]\nprometheus = \"127.0.0.1:9650\"\nkeepalived_names = true\ncluster = \"lab\"\n";
 
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("the_page_parses_and_says_what_is", says_what_is);
+    suite.trial("a_backup_tells_whether_it_hears_a_master_and_who_resigned", hears);
     suite.trial("promtool_has_nothing_against_the_page", promtool);
 }
 
 fn says_what_is() -> Result<()> {
     Lab::run(trio(), |lab| {
         let cluster = Cluster::found(lab)?;
-        let left = cluster.start_with("left", Instance::new(100).master(), PAGE)?;
+        let router = Instance::new(100).master().with("track_script {\n        chk\n    }");
+        let script = "vrrp_script chk {\n    script /bin/true\n    interval 1\n}\n";
+        let left = cluster.start_with("left", format!("{script}{router}"), PAGE)?;
         hold(left.host, VIP)?;
         wait_until("adverts and the state on the page", LIMIT, || {
             let (_, samples) = samples(left.host)?;
@@ -32,12 +36,16 @@ fn says_what_is() -> Result<()> {
         for (name, labels, is) in [
             ("hacluster_vrrp_state", &["vrrp_state=\"backup\"", "vrrp_router=\"VI_1\""][..], 0.0),
             ("hacluster_vrrp_priority", &["vrrp_vrid=\"51\"", "network_interface_name=\"eth0\""], 100.0),
+            ("hacluster_vrrp_state", &["vrrp_state=\"fault\"", "service_namespace=\"lab\""], 0.0),
+            ("hacluster_vrrp_master_heard", &[], 0.0),
             ("hacluster_vip_wanted", &[], 1.0),
             ("hacluster_vip_present", &[], 1.0),
             ("hacluster_vrrp_transitions_total", &["vrrp_state=\"master\"", "vrrp_reason=\"silence\""], 1.0),
             ("hacluster_vrrp_adverts_discarded_total", &["cause=\"auth_failure\""], 0.0),
             ("hacluster_telemetry_dropped_total", &["signal=\"traces\""], 0.0),
             ("keepalived_vrrp_state", &["iname=\"VI_1\"", "ip_address=\"10.9.0.100/24\""], 2.0),
+            ("keepalived_script_status", &["name=\"chk\""], 1.0),
+            ("keepalived_release_master_total", &[], 0.0),
             ("keepalived_up", &[], 1.0),
         ] {
             let found = value(&samples, name, labels)?;
@@ -57,6 +65,32 @@ fn says_what_is() -> Result<()> {
         right.logged(&["-> Backup"])?;
         ensure!(get(right.host, "/metrics").is_err(), "a page that nobody asked for");
         Ok(())
+    })
+}
+
+/// A neighbour that is known by its adverts alone, as keepalived is.
+fn hears() -> Result<()> {
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let right = cluster.start_with("right", Instance::new(98), PAGE)?;
+        hold(right.host, VIP)?;
+        let is = |name: &'static str, labels: &'static [&str], wanted: f64| {
+            wait_until(name, LIMIT, || {
+                let (_, samples) = samples(right.host)?;
+                Ok(((value(&samples, name, labels)? - wanted).abs() < f64::EPSILON).then_some(()))
+            })
+        };
+        is("hacluster_vrrp_master_heard", &[], 0.0)?;
+        let left = Running::start(lab.host("left")?, Instance::new(150).master())?;
+        hold(left.host, VIP)?;
+        is("hacluster_vrrp_master_heard", &[], 1.0)?;
+        is("keepalived_release_master_total", &[], 1.0)?;
+        left.stop()?;
+        hold(right.host, VIP)?;
+        is("hacluster_vrrp_master_heard", &[], 0.0)?;
+        is("hacluster_vrrp_adverts_priority_zero_total", &["direction=\"receive\""], 1.0)?;
+        is("hacluster_vrrp_adverts_priority_zero_total", &["direction=\"transmit\""], 0.0)?;
+        is("keepalived_priority_zero_received_total", &[], 1.0)
     })
 }
 

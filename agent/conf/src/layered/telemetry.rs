@@ -8,8 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 /// Keys of `[telemetry]`.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "otlp",
+    "cluster",
     "protocol",
     "authority",
     "headers_file",
@@ -30,6 +31,9 @@ const TIMEOUT_MAX_SECS: u32 = 60;
 pub(super) fn telemetry(mut table: Table<'_>, telemetry: &mut Telemetry, folder: &Path) {
     if let Some(url) = table.parsed("otlp", "http://host:port or https://host:port", url) {
         telemetry.otlp = Some(url);
+    }
+    if let Some(name) = table.parsed("cluster", "1 to 63 letters, digits, '.', '_' or '-'", cluster) {
+        telemetry.cluster = Some(name);
     }
     let protocols = [("grpc", OtlpProtocol::Grpc), ("http", OtlpProtocol::Http)];
     if let Some(protocol) = table.choice("protocol", &protocols) {
@@ -64,6 +68,11 @@ pub(super) fn telemetry(mut table: Table<'_>, telemetry: &mut Telemetry, folder:
         table.report(Severity::Warning, "headers-in-clear", "headers_file", message, mend);
     }
     table.finish(&KEYS);
+}
+
+fn cluster(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    ((1..=63).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
 }
 
 /// Nothing but where: a path is the protocol's own, a password would be shown.

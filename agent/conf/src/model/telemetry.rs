@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub struct Telemetry {
     /// The OTLP collector: `http://host:4317`, or `https://` for TLS; `None` for none.
     pub otlp: Option<String>,
+    /// The cluster's name, for stores that several tell to: 1 to 63 characters; `None` for none.
+    pub cluster: Option<String>,
     /// How it is spoken to.
     pub protocol: OtlpProtocol,
     /// The authority that signed the collector's certificate; `None` for those of the system.
@@ -45,6 +47,7 @@ impl Default for Telemetry {
     fn default() -> Self {
         Self {
             otlp: None,
+            cluster: None,
             protocol: OtlpProtocol::Grpc,
             authority: None,
             headers_file: None,

@@ -44,6 +44,10 @@ pub(super) fn instruments(book: &mut Book<'_>, shown: &Shown) {
             tell(u64::from(router.state() == kind), Some(KeyValue::new("vrrp.state", state(kind))));
         }
     });
+    let text = "1 while it hears a master, ours or another; 0 for one that rules itself";
+    gauge(words("hacluster.vrrp.master.heard", "{master}", ROUTER, text), |router, tell| {
+        tell(u64::from(router.standing.is_some_and(|standing| standing.master.is_some())), None);
+    });
     let text = "The priority in force";
     gauge(words("hacluster.vrrp.priority", "{priority}", ROUTER, text), |router, tell| {
         let now = router.standing.map_or(router.setup.priority, |standing| standing.priority);
@@ -129,6 +133,18 @@ fn counters(book: &mut Book<'_>, shown: &Shown) {
     let text = "Adverts that were believed";
     counter(words("hacluster.vrrp.adverts.received", "{advert}", ROUTER, text), |router, tell| {
         tell(router.setup.tally.accepted.get(), None);
+    });
+    let text = "Adverts with priority 0, by which masters resign: sent (transmit), and believed (receive)";
+    let labels = &["vrrp.router", "vrrp.vrid", "network.interface.name", "network.io.direction"];
+    counter(words("hacluster.vrrp.adverts.priority_zero", "{advert}", labels, text), |router, tell| {
+        let tally = &router.setup.tally;
+        for (way, count) in [("transmit", &tally.resigned), ("receive", &tally.resignations)] {
+            tell(count.get(), Some(KeyValue::new("network.io.direction", way)));
+        }
+    });
+    let text = "Adverts that were believed although their addresses are not ours";
+    counter(words("hacluster.vrrp.adverts.addresses_differ", "{advert}", ROUTER, text), |router, tell| {
+        tell(router.setup.tally.addresses_differ.get(), None);
     });
     let text = "Adverts that were dropped, by cause";
     let labels = &["vrrp.router", "vrrp.vrid", "network.interface.name", "cause"];
