@@ -172,8 +172,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let _ = kernel.join();
     api.close();
     teller.stop();
+    notify.stop(telemetry.listener());
     telemetry.stop();
-    notify.stop();
     outcome.map(drop)
 }
 

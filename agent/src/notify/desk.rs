@@ -6,7 +6,7 @@ use super::mail::Post;
 use super::queue::Queue;
 use super::settings::Settings;
 use super::subject::{Change, Subject, Word, of_members};
-use super::voice::Voice;
+use super::voice::{Listener, Voice};
 use super::{Flags, Message, Why};
 use crate::event::{EventSender, Identity};
 use crate::script::{Purpose, Runner};
@@ -85,7 +85,7 @@ pub(super) async fn run(
     settings: Settings,
     parts: Parts,
     mut messages: mpsc::Receiver<Message>,
-    mut stop: oneshot::Receiver<()>,
+    mut stop: oneshot::Receiver<Listener>,
 ) {
     let (done, mut ends) = mpsc::unbounded_channel();
     let mut desk = Desk::new(parts, done);
@@ -93,7 +93,7 @@ pub(super) async fn run(
     desk.begin();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut owing = false;
+    let (mut owing, mut listener) = (false, None);
     loop {
         tokio::select! {
             message = messages.recv() => match message {
@@ -105,10 +105,13 @@ pub(super) async fn run(
             },
             Some(subject) = ends.recv() => desk.end(&subject),
             _ = ticks.tick(), if owing => owing = desk.look_around(),
-            _ = &mut stop => break,
+            heard = &mut stop => {
+                listener = heard.ok();
+                break;
+            }
         }
     }
-    desk.voice.speak_alone();
+    desk.voice.speak_alone(listener.unwrap_or_else(|| Listener(Box::new(|_| ()))));
     desk.parts.flags.stopping.store(true, Ordering::Release);
     while let Ok(message) = messages.try_recv() {
         desk.hear(message);

@@ -119,7 +119,7 @@ fn message(event: &Event) -> Option<Message> {
 pub struct Notify {
     feed: Feed,
     flags: Arc<Flags>,
-    stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<voice::Listener>,
     thread: JoinHandle<()>,
 }
 
@@ -187,9 +187,10 @@ impl Notify {
     }
 
     /// Tells what was fed, waits for it as long as allowed, then runs `shutdown_script` and ends.
-    /// Events go to the log directly from here on: call it when the teller has ended.
-    pub fn stop(self) {
-        let _ = self.stop.send(());
+    /// Events go directly to the log and to `listener`, which must not wait, from here on: call it when the
+    /// teller has ended.
+    pub fn stop(self, listener: impl Fn(&Event) + Send + Sync + 'static) {
+        let _ = self.stop.send(voice::Listener(Box::new(listener)));
         let _ = self.thread.join();
     }
 }

@@ -6,8 +6,8 @@ use crate::fact::Fact;
 use crate::log;
 use crate::script::Outcome;
 use crate::story::{Mailed, Trail};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -32,8 +32,17 @@ pub struct LastHook {
 #[derive(Clone, Debug)]
 pub(super) struct Voice {
     events: EventSender,
-    /// The teller is gone: say it to the log directly.
-    alone: Arc<AtomicBool>,
+    /// The teller is gone: say it to the log directly, and to whom else it told.
+    alone: Arc<OnceLock<Listener>>,
+}
+
+/// Who hears what is said without a teller; must not wait.
+pub(super) struct Listener(pub(super) Box<dyn Fn(&Event) + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 impl Voice {
@@ -41,9 +50,9 @@ impl Voice {
         Self { events, alone: Arc::default() }
     }
 
-    /// From now on nobody takes events.
-    pub(super) fn speak_alone(&self) {
-        self.alone.store(true, Ordering::Relaxed);
+    /// From now on nobody takes events but the log and `listener`.
+    pub(super) fn speak_alone(&self, listener: Listener) {
+        let _ = self.alone.set(listener);
     }
 
     /// Something was done.
@@ -77,11 +86,9 @@ impl Voice {
     }
 
     fn say(&self, event: Event) {
-        if self.alone.load(Ordering::Relaxed) {
-            log::write(&event);
-        } else {
-            self.events.send_or_drop(event);
-        }
+        let Some(listener) = self.alone.get() else { return self.events.send_or_drop(event) };
+        log::write(&event);
+        (listener.0)(&event);
     }
 }
 

@@ -119,8 +119,8 @@ impl Telemetry {
         self.0.sources.events.send_or_drop(Event::now(None, What::Telemetry { warning: true, text }));
     }
 
-    /// For the teller. Never waits.
-    pub fn listener(&self) -> impl Fn(&Event) + Send + use<> {
+    /// For the teller, and who speaks after it. Never waits.
+    pub fn listener(&self) -> impl Fn(&Event) + Send + Sync + use<> {
         let own = self.clone();
         move |event| own.hear(event)
     }

@@ -114,7 +114,7 @@ fn the_reader_sees_the_last_line_and_ends_with_the_agent() {
     bench.backup("VI_1", 7);
     eventually("it reads", || bench.lines("out").len() == 1);
     let Bench { notify, dir, .. } = bench;
-    notify.stop();
+    notify.stop(|_| ());
     let out = || fs::read_to_string(dir.path().join("out")).unwrap();
     eventually("the last line is there", || out().contains("INSTANCE \"VI_1\" STOP 100\n"));
 }

@@ -18,7 +18,7 @@ fn stop_is_told_and_waited_for_and_the_shutdown_script_comes_last() {
     bench.notify.announce_stop();
     bench.enters("VI_1", 7, StateKind::Initialize, Reason::Stopped);
     let Bench { notify, dir, .. } = bench;
-    notify.stop();
+    notify.stop(|_| ());
     let out = fs::read_to_string(dir.path().join("out")).unwrap();
     assert_eq!(
         out.lines().collect::<Vec<_>>(),
@@ -35,7 +35,7 @@ fn a_hook_that_hangs_holds_up_the_end_for_five_seconds_and_is_ended() {
     let number = bench.lines("pid").remove(0);
     let Bench { notify, dir, .. } = bench;
     let start = Instant::now();
-    notify.stop();
+    notify.stop(|_| ());
     let took = start.elapsed();
     assert!(took >= Duration::from_millis(4_900) && took < LIMIT, "{took:?}");
     let lives = || {

@@ -5,7 +5,7 @@ use crate::away::listen;
 use crate::collector::{below, only, told};
 use crate::rotel::{PORT, Rotel, Span};
 use anyhow::{Context, Result, ensure};
-use hacluster_lab::{LIMIT, Lab, wait_until};
+use hacluster_lab::{LIMIT, Lab, wait_for, wait_until};
 use hacluster_tests::harness::{Cluster, Instance, Suite, VIP, free, hold, trio};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("the_story_of_a_stopping_master_is_told_to_its_end", alone);
     suite.trial("the_story_of_a_stop_that_hands_over_spans_both_nodes", handed_over);
+    suite.trial("a_script_that_outlasts_the_log_is_told_in_the_story_of_the_stop", scripts);
     suite.trial("a_collector_that_never_answers_holds_up_no_stop", black_hole);
 }
 
@@ -53,6 +54,26 @@ fn alone() -> Result<()> {
         ensure!(advert.attributes.get("vrrp.priority").is_some_and(|told| told == "0"), "{advert:#?}");
         below(&story, ("vrrp.advert", "left"), ("vrrp.failover", "left"))?;
         below(&story, ("net.release", "left"), ("vrrp.failover", "left"))
+    })
+}
+
+/// The log thread ends before `notify_stop` does.
+fn scripts() -> Result<()> {
+    Rotel::present()?;
+    Lab::run(trio(), |lab| {
+        let cluster = Cluster::found(lab)?;
+        let rotel = Rotel::start(cluster.host("client")?)?;
+        let instance = Instance::new(100).master().with("notify_stop \"/bin/sleep 1\"");
+        let config = format!("global_defs {{\n    script_user root\n}}\n{instance}");
+        let left = cluster.start_with("left", config, &settings())?;
+        hold(left.host, VIP)?;
+        left.stop()?;
+        let story = last_story(&rotel, "left", &["net.release", "notify.script"])?;
+        let script = only(&story, "notify.script", "left")?;
+        let hook = script.attributes.get("hacluster.notify.hook").map(String::as_str);
+        ensure!(hook == Some("notify_stop"), "{script:#?}");
+        below(&story, ("notify.script", "left"), ("vrrp.failover", "left"))?;
+        wait_for("its log record", LIMIT, || rotel.text().contains("notify_stop /bin/sleep"))
     })
 }
 
