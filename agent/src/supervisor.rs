@@ -15,6 +15,7 @@ use crate::kernel::{self, FilterSettings, Fixed, Leftover, Order, RouterId};
 use crate::lvs::Lvs;
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::notify::Notify;
+use crate::orphans;
 use crate::protocol::{self, Command, Ended, GroupDefinition, Queues};
 use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, ending, refusal, say};
 use crate::rundir::{self, RunDir};
@@ -87,6 +88,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let in_force = Arc::new(in_force::load(&args));
     let loaded = &in_force.loaded;
     if let Some(fatal) = loaded.diagnostics.iter().find(|found| found.severity == Severity::Fatal) {
+        orphans::release(&args, &loaded.config);
         bail!("nothing can run: {}", render::line(fatal, &loaded.sources));
     }
     say(&loaded.diagnostics, loaded);

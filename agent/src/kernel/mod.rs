@@ -31,6 +31,7 @@ use crate::story::Trail;
 use hacluster_conf::model::{Address, Route, Rule, Statics};
 use hacluster_core::time::{Duration, Instant};
 use hacluster_net::NetError;
+use hacluster_net::netlink::{AddressEntry, PROTOCOL_MARK};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -190,6 +191,16 @@ pub struct Leftover {
     pub ip: Ipv4Addr,
     /// Its prefix length.
     pub prefix_len: u8,
+}
+
+impl Leftover {
+    /// Whether it is still there as this one, with our mark.
+    pub fn is_at(&self, address: &AddressEntry) -> bool {
+        address.ip == self.ip
+            && address.prefix_len == self.prefix_len
+            && address.protocol == PROTOCOL_MARK
+            && address.label.split(':').next() == Some(&self.interface)
+    }
 }
 
 /// Starts the thread in the network namespace of the caller.

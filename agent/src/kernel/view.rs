@@ -7,7 +7,7 @@ use super::{Report, RouterId};
 use crate::event::{InterfaceState, What};
 use hacluster_core::time::Duration;
 use hacluster_net::clock;
-use hacluster_net::netlink::{AddressEntry, AddressSpec, Event as Kernel, PROTOCOL_MARK};
+use hacluster_net::netlink::{AddressEntry, AddressSpec, Event as Kernel};
 
 /// Notifications taken per round.
 const NOTIFICATIONS: usize = 512;
@@ -221,12 +221,7 @@ impl Hands {
         let stale: Vec<AddressSpec> = leftovers
             .iter()
             .filter_map(|leftover| {
-                let found = addresses.iter().find(|address| {
-                    address.ip == leftover.ip
-                        && address.prefix_len == leftover.prefix_len
-                        && address.protocol == PROTOCOL_MARK
-                        && address.label.split(':').next() == Some(&leftover.interface)
-                })?;
+                let found = addresses.iter().find(|address| leftover.is_at(address))?;
                 let owner = self.owners.get(&(found.index, found.ip));
                 let slot = owner.and_then(|(id, number)| self.holdings.get(id)?.slots.get(*number));
                 let wanted = slot.is_some_and(|slot| slot.spec.prefix_len == found.prefix_len);

@@ -1,11 +1,12 @@
 //! How a node goes: in order, by a crash, and coming back at once.
 
 use anyhow::{Result, ensure};
-use hacluster_lab::{LIMIT, Lab, wait_for};
+use hacluster_lab::{Agent, LIMIT, Lab, wait_for};
 use hacluster_tests::harness::{Instance, Running, Suite, VIP, Vigil, Wire, free, hold, pair, settle_first};
 use nix::sys::signal::Signal;
 use std::{
     net::Ipv4Addr,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -15,6 +16,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("killed_and_started_again_adopts_without_a_change", adopts);
     suite.trial("ended_for_a_successor_nothing_moves", makes_way);
     suite.trial("without_a_file_for_a_successor_it_stops_in_order", no_way);
+    suite.trial("after_a_crash_a_broken_file_leaves_no_address_behind", broken);
     suite.trial("killed_then_started_with_less_cleans_what_is_stale", stale_is_cleaned);
     suite.trial("three_hundred_instances_start_crash_return_and_stop", three_hundred);
 }
@@ -119,6 +121,25 @@ fn no_way() -> Result<()> {
         master.process.signal(Signal::SIGQUIT)?;
         master.process.wait(LIMIT)?;
         master.logged(&["no successor could run", "keepalived.conf"])?;
+        ensure!(!left.holds(VIP)?, "nobody will speak for the address that is left behind");
+        Ok(())
+    })
+}
+
+fn broken() -> Result<()> {
+    Lab::run(pair(), |lab| {
+        let left = lab.host("left")?;
+        let master = Running::start(left, Instance::new(150).master())?;
+        hold(left, VIP)?;
+        master.kill()?;
+        ensure!(left.holds(VIP)?, "a killed agent cannot have removed it");
+        let mut command = Command::new(Agent::find()?.binary);
+        command.arg("--config").arg(left.directory().join("nowhere.conf"));
+        command.arg("--run-dir").arg(left.directory().join("run"));
+        let output = left.run(command)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(!output.status.success() && said.contains("nothing can run"), "{said}");
+        ensure!(said.contains("1 address(es) of a predecessor removed (10.9.0.100 first)"), "{said}");
         ensure!(!left.holds(VIP)?, "nobody will speak for the address that is left behind");
         Ok(())
     })
