@@ -76,7 +76,7 @@ impl<'a> Lines<'a> {
         Self(Excerpts::new(sources))
     }
 
-    /// As [`line`].
+    /// As [`line()`].
     pub fn line(&mut self, diagnostic: &Diagnostic) -> String {
         let mut out = String::new();
         if let Some(excerpt) = self.0.of(diagnostic) {

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 pub(crate) fn trials(suite: &mut Suite) {
     ours(suite, "killed_and_reloaded_with_direct_routing", flat, &[], direct_routing);
     ours(suite, "killed_and_reloaded_with_masquerading", behind, &["ip"], masquerading);
-    ours(suite, "restarted", flat, &[], restarted);
+    ours(suite, "restarted_and_reloaded_with_direct_routing", flat, &[], restarted);
 }
 
 /// What servers and their director are like.
@@ -27,9 +27,18 @@ struct Setting {
 }
 
 fn direct_routing(scene: &Scene<'_>) -> Result<()> {
+    directly(scene, Signal::SIGKILL)
+}
+
+/// What a service manager does.
+fn restarted(scene: &Scene<'_>) -> Result<()> {
+    directly(scene, Signal::SIGQUIT)
+}
+
+fn directly(scene: &Scene<'_>, end: Signal) -> Result<()> {
     scene.take(VIP)?;
     let servers = ["10.0.0.21", "10.0.0.22"];
-    survives(scene, &Setting { addresses: "10.0.0.100/32", kind: "DR", flag: "-g", servers })
+    survives(scene, &Setting { addresses: "10.0.0.100/32", kind: "DR", flag: "-g", servers }, end)
 }
 
 fn masquerading(scene: &Scene<'_>) -> Result<()> {
@@ -38,7 +47,11 @@ fn masquerading(scene: &Scene<'_>) -> Result<()> {
     }
     scene.host("director1")?.set_sysctl("net/ipv4/ip_forward", "1")?;
     let servers = ["10.1.0.21", "10.1.0.22"];
-    survives(scene, &Setting { addresses: "10.0.0.100/32", kind: "NAT", flag: "-m", servers })
+    survives(
+        scene,
+        &Setting { addresses: "10.0.0.100/32", kind: "NAT", flag: "-m", servers },
+        Signal::SIGKILL,
+    )
 }
 
 impl Setting {
@@ -61,36 +74,6 @@ impl Setting {
     }
 }
 
-/// As a service manager restarts: QUIT, and a new one.
-fn restarted(scene: &Scene<'_>) -> Result<()> {
-    scene.take(VIP)?;
-    let servers = ["10.0.0.21", "10.0.0.22"];
-    let setting = Setting { addresses: "10.0.0.100/32", kind: "DR", flag: "-g", servers };
-    let _servers: Vec<Server> =
-        SERVERS.into_iter().map(|name| Server::echo(scene.host(name)?, 7)).collect::<Result<_>>()?;
-    let (director, client) = (scene.host("director1")?, scene.host("client")?);
-    let first = Running::start(director, setting.config(1))?;
-    scene.holds("director1", VIP)?;
-    scene.table("director1", &setting.table(1))?;
-    let mut ipvs = open(director)?;
-    let mut talk = wait_until("a connection", LIMIT, || Ok(Talk::open(client, VIP, 7).ok()))?;
-    let who = talk.say("before")?;
-    let before = counted(&mut ipvs, 0)?;
-    first.process.signal(Signal::SIGQUIT)?;
-    let status = first.process.wait(LIMIT)?;
-    ensure!(status.code() == Some(75), "{status}");
-    scene.table("director1", &setting.table(1))?;
-    let second = Running::start(director, setting.config(3))?;
-    scene.table("director1", &setting.table(3))?;
-    scene.holds("director1", VIP)?;
-    ensure!(talk.say("after")? == who, "somebody else answers");
-    let now = counted(&mut ipvs, before.1)?;
-    ensure!(now.0 == before.0, "connections and packets {before:?}, then {now:?}");
-    second.stop()?;
-    ensure!(ipvs.services()?.is_empty(), "a service stayed");
-    Ok(())
-}
-
 /// What the kernel counted: connections and packets from clients, of the service since it was added.
 /// Waits for more packets than `before`: it counts some seconds late.
 fn counted(ipvs: &mut Ipvs, before: u64) -> Result<(u64, u64)> {
@@ -102,7 +85,7 @@ fn counted(ipvs: &mut Ipvs, before: u64) -> Result<(u64, u64)> {
 }
 
 /// One that is deleted and added again begins to count at zero.
-fn survives(scene: &Scene<'_>, setting: &Setting) -> Result<()> {
+fn survives(scene: &Scene<'_>, setting: &Setting, end: Signal) -> Result<()> {
     let _servers: Vec<Server> =
         SERVERS.into_iter().map(|name| Server::echo(scene.host(name)?, 7)).collect::<Result<_>>()?;
     let (director, client) = (scene.host("director1")?, scene.host("client")?);
@@ -113,7 +96,10 @@ fn survives(scene: &Scene<'_>, setting: &Setting) -> Result<()> {
     let mut talk = wait_until("a connection", LIMIT, || Ok(Talk::open(client, VIP, 7).ok()))?;
     let who = talk.say("somebody directs")?;
     let before = counted(&mut ipvs, 0)?;
-    first.kill()?;
+    first.process.signal(end)?;
+    let status = first.process.wait(LIMIT)?;
+    ensure!(status.code() == (end == Signal::SIGQUIT).then_some(75), "{status}");
+    scene.table("director1", &setting.table(1))?;
     ensure!(talk.say("nobody directs")? == who, "somebody else answers");
     let second = Running::start(director, setting.config(3))?;
     scene.table("director1", &setting.table(3))?;
