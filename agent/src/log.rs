@@ -6,6 +6,7 @@ use crate::args::Format;
 use crate::event::{Event, Level};
 use crate::story::Trail;
 use crate::telemetry::attributes::{attributes, find};
+use crate::telemetry::names;
 use journal::Journal;
 use opentelemetry::{KeyValue, Value};
 use std::io::IsTerminal;
@@ -84,14 +85,14 @@ struct Details {
 
 /// Fields of a line, and which attributes they show: the first that is there.
 const FIELDS: [(&str, &[&str]); 8] = [
-    ("from", &["vrrp.state.from"]),
-    ("to", &["vrrp.state.to", "lvs.state"]),
-    ("reason", &["vrrp.reason.text", "hacluster.tracker.text", "lvs.reason.text"]),
-    ("reason_kind", &["vrrp.reason.kind"]),
-    ("group", &["vrrp.group"]),
-    ("tracker", &["hacluster.tracker.name"]),
-    ("service", &["lvs.service"]),
-    ("server", &["lvs.server"]),
+    ("from", &[names::PREVIOUS_STATE]),
+    ("to", &[names::STATE, names::LVS_STATE]),
+    ("reason", &[names::REASON_TEXT, names::TRACKER_TEXT, names::LVS_REASON_TEXT]),
+    ("reason_kind", &[names::REASON_KIND]),
+    ("group", &[names::GROUP]),
+    ("tracker", &[names::TRACKER]),
+    ("service", &[names::SERVICE]),
+    ("server", &[names::SERVER]),
 ];
 
 impl Details {
@@ -105,7 +106,7 @@ impl Details {
     }
 
     fn priority(&self) -> Option<i64> {
-        match find(&self.attributes, &["vrrp.priority"]) {
+        match find(&self.attributes, &[names::PRIORITY]) {
             Some(Value::I64(priority)) => Some(*priority),
             _ => None,
         }

@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::time::Duration;
 
-/// What is shipped.
-const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
+/// The dashboards.
+const DASHBOARDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana/dashboards");
 /// The alert rules.
 pub const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/prometheus/hacluster.rules.yml");
-/// Parts of names of metrics that are there only where the kernel has IPVS: it counts.
-const OF_THE_KERNEL: [&str; 4] =
-    ["_connections_total", "_packets_total", "_io_bytes_total", "_connections_kept"];
+/// What names of ours begin with.
+const NAMESPACES: [&str; 4] = ["hacluster_", "vrrp_", "lvs_", "network_"];
+/// Parts of names that are there only where the kernel has IPVS: it counts.
+const OF_THE_KERNEL: [&str; 5] =
+    ["_connections_total", "_packets_total", "_io_bytes_total", "_connections_kept", "_connection_state"];
 
 /// What the page of the agent on `host` says, header and all.
 pub fn get(host: &Host, path: &str) -> Result<String> {
@@ -58,7 +59,7 @@ pub fn value(samples: &BTreeMap<String, f64>, name: &str, labels: &[&str]) -> Re
 /// File name and query of every target that asks Prometheus.
 pub fn queries() -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(Path::new(DEPLOY).join("grafana/dashboards"))? {
+    for entry in fs::read_dir(DASHBOARDS)? {
         let path = entry?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let board: Value = serde_json::from_str(&fs::read_to_string(&path)?).context(name.clone())?;
@@ -78,35 +79,29 @@ pub fn queries() -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-/// Names of metrics in `text`, as they stand there.
+/// Names of metrics and labels in `text`, as they stand there.
 pub fn names(text: &str) -> BTreeSet<String> {
-    let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
-    let labels = [
-        "hacluster_peer",
-        "hacluster_hold",
-        "hacluster_tracker_name",
-        "hacluster_notify_hook",
-        "hacluster_queue",
-        "hacluster_script_purpose",
-    ];
-    words.filter(|word| word.starts_with("hacluster_") && !labels.contains(word)).map(str::to_owned).collect()
+    // A recorded rule's name has colons, and is on no page.
+    let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || "_:".contains(letter)));
+    let ours = |word: &&str| NAMESPACES.iter().any(|space| word.starts_with(space));
+    words.filter(ours).map(str::to_owned).collect()
 }
 
-/// Every metric that dashboards and rules name.
+/// Every metric and label that dashboards, in queries and legends, and rules name.
 ///
 /// # Errors
 /// A file that cannot be read, or is no dashboard.
 pub fn wanted() -> Result<BTreeSet<String>> {
     let mut wanted = names(&fs::read_to_string(RULES)?);
-    for (_, query) in queries()? {
-        wanted.append(&mut names(&query));
+    for entry in fs::read_dir(DASHBOARDS)? {
+        wanted.append(&mut names(&fs::read_to_string(entry?.path())?));
     }
     Ok(wanted)
 }
 
-/// Whether `metric` is counted by a kernel that balances.
-pub fn is_of_the_kernel(metric: &str) -> bool {
-    metric.starts_with("hacluster_lvs_") && OF_THE_KERNEL.iter().any(|end| metric.ends_with(end))
+/// Whether the metric or label `name` is there only where a kernel balances.
+pub fn is_of_the_kernel(name: &str) -> bool {
+    name.contains("lvs_") && OF_THE_KERNEL.iter().any(|end| name.ends_with(end))
 }
 
 /// Waits until all of `wanted` is on the page of the agent on `host`.

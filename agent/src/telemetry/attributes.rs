@@ -1,6 +1,7 @@
 //! What an event says, as attributes: one list for spans, log records and the fields of log lines, so that
 //! they cannot disagree. Pure.
 
+use super::names;
 use super::words::{reason_kind, state};
 use crate::event::{Event, Identity, What, explain};
 use crate::lvs::{Called, Told};
@@ -10,25 +11,25 @@ use opentelemetry::{Key, KeyValue, Value};
 /// Who a virtual router is.
 pub(crate) fn of_router(router: &Identity) -> [KeyValue; 3] {
     [
-        KeyValue::new("vrrp.router", router.name.clone()),
-        KeyValue::new("vrrp.vrid", i64::from(router.vrid.get())),
-        KeyValue::new("network.interface.name", router.interface.clone()),
+        KeyValue::new(names::ROUTER, router.name.clone()),
+        KeyValue::new(names::VRID, i64::from(router.vrid.get())),
+        KeyValue::new(names::INTERFACE, router.interface.clone()),
     ]
 }
 
 /// What a tracker found.
 pub(crate) fn of_verdict(verdict: &Verdict) -> [KeyValue; 3] {
     [
-        KeyValue::new("hacluster.tracker.name", verdict.name.clone()),
-        KeyValue::new("hacluster.tracker.good", verdict.is_good()),
-        KeyValue::new("hacluster.tracker.text", verdict.why.to_string()),
+        KeyValue::new(names::TRACKER, verdict.name.clone()),
+        KeyValue::new(names::TRACKER_GOOD, verdict.is_good()),
+        KeyValue::new(names::TRACKER_TEXT, verdict.why.to_string()),
     ]
 }
 
 /// Which virtual server, or real server of one.
 pub(crate) fn of_called(called: &Called) -> impl Iterator<Item = KeyValue> + use<> {
-    let server = called.server.clone().map(|server| KeyValue::new("lvs.server", server));
-    [KeyValue::new("lvs.service", called.service.clone())].into_iter().chain(server)
+    let server = called.server.clone().map(|server| KeyValue::new(names::SERVER, server));
+    [KeyValue::new(names::SERVICE, called.service.clone())].into_iter().chain(server)
 }
 
 /// What became of a virtual or real server, and why.
@@ -36,8 +37,8 @@ pub(crate) fn of_told(told: &Told) -> Vec<KeyValue> {
     let mut all: Vec<_> = of_called(&told.called).collect();
     let state = if told.up { "up" } else { "down" };
     // A check that turned says nothing of the server.
-    all.extend(told.check.is_none().then(|| KeyValue::new("lvs.state", state)));
-    all.push(KeyValue::new("lvs.reason.text", told.why.to_string()));
+    all.extend(told.check.is_none().then(|| KeyValue::new(names::LVS_STATE, state)));
+    all.push(KeyValue::new(names::LVS_REASON_TEXT, told.why.to_string()));
     all
 }
 
@@ -46,17 +47,17 @@ pub(crate) fn attributes(event: &Event) -> Vec<KeyValue> {
     let mut all: Vec<KeyValue> = event.router.iter().flat_map(|router| of_router(router)).collect();
     match &event.what {
         What::Transition { transition, priority, detail, .. } => all.extend([
-            KeyValue::new("vrrp.state.from", state(transition.from)),
-            KeyValue::new("vrrp.state.to", state(transition.to)),
-            KeyValue::new("vrrp.reason.kind", reason_kind(&transition.reason)),
-            KeyValue::new("vrrp.reason.text", explain(&transition.reason, detail.as_deref())),
-            KeyValue::new("vrrp.priority", i64::from(priority.get())),
+            KeyValue::new(names::PREVIOUS_STATE, state(transition.from)),
+            KeyValue::new(names::STATE, state(transition.to)),
+            KeyValue::new(names::REASON_KIND, reason_kind(&transition.reason)),
+            KeyValue::new(names::REASON_TEXT, explain(&transition.reason, detail.as_deref())),
+            KeyValue::new(names::PRIORITY, i64::from(priority.get())),
         ]),
         What::Group { name, from, to, reason, .. } => all.extend([
-            KeyValue::new("vrrp.group", name.to_string()),
-            KeyValue::new("vrrp.state.from", state(*from)),
-            KeyValue::new("vrrp.state.to", state(*to)),
-            KeyValue::new("vrrp.reason.text", reason.to_string()),
+            KeyValue::new(names::GROUP, name.to_string()),
+            KeyValue::new(names::PREVIOUS_STATE, state(*from)),
+            KeyValue::new(names::STATE, state(*to)),
+            KeyValue::new(names::REASON_TEXT, reason.to_string()),
         ]),
         What::Tracker(verdict) => all.extend(of_verdict(verdict)),
         What::Balance(notice) => all.extend(notice.told.iter().flat_map(|told| of_told(told))),
@@ -82,8 +83,8 @@ mod tests {
         let verdict = Verdict::now("script chk", Reading::Bad, "exit 1".into());
         let all = attributes(&Event::now(None, What::Tracker(Arc::new(verdict))));
         let text = |keys: &[&'static str]| find(&all, keys).map(ToString::to_string);
-        assert_eq!(text(&["vrrp.reason.text", "hacluster.tracker.text"]).as_deref(), Some("exit 1"));
-        assert_eq!(text(&["hacluster.tracker.name"]).as_deref(), Some("script chk"));
-        assert_eq!(text(&["vrrp.router"]), None);
+        assert_eq!(text(&[names::REASON_TEXT, names::TRACKER_TEXT]).as_deref(), Some("exit 1"));
+        assert_eq!(text(&[names::TRACKER]).as_deref(), Some("script chk"));
+        assert_eq!(text(&[names::ROUTER]), None);
     }
 }

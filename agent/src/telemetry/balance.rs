@@ -4,6 +4,7 @@
 //! by one; of the others it is told how many there are. What the kernel counts is as old as its last look,
 //! some seconds.
 
+use super::names;
 use super::sample::{SERVERS_MAX, SERVICES_MAX};
 use crate::lvs::hands::{Counted, Counts, Picture};
 use crate::lvs::{Called, Lvs, ServerView, ServiceView, service_key};
@@ -101,7 +102,7 @@ fn row(of: &ServiceView, picture: &Picture) -> ServiceRow {
     let stats = config.frontends.iter().filter_map(|frontend| picture.services.get(&service_key(frontend)));
     let up = of.servers.iter().filter(|server| server.up).count();
     ServiceRow {
-        label: KeyValue::new("lvs.service", Called::service(config).service),
+        label: KeyValue::new(names::SERVICE, Called::service(config).service),
         up: of.up,
         age: age(of.since),
         weight_up: of.sum,
@@ -128,8 +129,8 @@ fn server(of: &ServiceView, number: usize, view: &ServerView, picture: &Picture)
     let took = view.checks.iter().filter_map(|check| Some(check.seen.as_ref()?.outcome.took));
     ServerRow {
         labels: [
-            KeyValue::new("lvs.service", of.config.name.clone()),
-            KeyValue::new("lvs.server", server_name(&of.config, config.to)),
+            KeyValue::new(names::SERVICE, of.config.name.clone()),
+            KeyValue::new(names::SERVER, server_name(&of.config, config.to)),
         ],
         up: view.up,
         age: age(view.since),

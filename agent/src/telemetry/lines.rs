@@ -86,6 +86,7 @@ mod tests {
     use super::*;
     use crate::chronicle::tests::identity;
     use crate::story::Trail;
+    use crate::telemetry::names;
     use hacluster_core::machine::{Fault, Reason, StateKind, Transition};
     use hacluster_core::priority::Priority;
 
@@ -103,6 +104,7 @@ mod tests {
         let found: Vec<_> = record.attributes_iter().map(|(key, _)| key.as_str().to_owned()).collect();
         let expected: Vec<_> = attributes(&event).iter().map(|it| it.key.as_str().to_owned()).collect();
         assert_eq!(found, expected);
-        assert!(found.iter().any(|key| key == "vrrp.reason.text"), "{found:?}");
+        assert!(found.iter().any(|key| key == names::REASON_TEXT), "{found:?}");
+        assert!(found.iter().all(|key| names::ALL.contains(&key.as_str())), "{found:?}");
     }
 }

@@ -22,7 +22,9 @@ mod routers;
 
 use super::health::Health;
 use super::late::Told;
+use super::names;
 use super::sample::Sample;
+use super::words::outcome;
 use crate::check::Counted;
 use crate::event::{Event, What};
 use crate::fact::Fact;
@@ -100,29 +102,21 @@ pub(super) struct Meters {
     began: bool,
 }
 
-fn of_router(name: &str, vrid: u8, interface: &str) -> [KeyValue; 3] {
-    [
-        KeyValue::new("vrrp.router", name.to_owned()),
-        KeyValue::new("vrrp.vrid", i64::from(vrid)),
-        KeyValue::new("network.interface.name", interface.to_owned()),
-    ]
-}
-
 /// Those that events feed.
 fn fed(book: &mut Book<'_>, ledger: &Arc<Ledger>) {
     let text = "Notification programs that have ended";
-    book.kept(words(SCRIPTS, "{run}", &["hacluster.notify.hook", "outcome"], text), ledger);
+    book.kept(words(SCRIPTS, "{run}", &[names::NOTIFY_HOOK, names::OUTCOME], text), ledger);
     for hook in HOOKS {
-        ["success", "failure"].iter().for_each(|outcome| ledger.add(SCRIPTS, &[hook, outcome], 0));
+        [true, false].map(outcome).iter().for_each(|ended| ledger.add(SCRIPTS, &[hook, ended], 0));
     }
     let text = "Mails that were sent, refused by the server, or dropped (too many, too old)";
-    book.kept(words(MAILS, "{mail}", &["outcome"], text), ledger);
+    book.kept(words(MAILS, "{mail}", &[names::OUTCOME], text), ledger);
     Delivery::ALL.iter().for_each(|(_, name)| ledger.add(MAILS, &[name], 0));
     let text = "Events that came faster than they could be told";
     book.kept(words(LOST, "{event}", &[], text), ledger);
     ledger.add(LOST, &[], 0);
     let text = "Real servers that came (up) or went (down), and quorums that were reached or lost";
-    let labels = &["lvs.service", "lvs.subject", "lvs.state"];
+    let labels = &[names::SERVICE, names::SUBJECT, names::LVS_STATE];
     book.kept(words(BALANCED, "{transition}", labels, text), ledger);
 }
 
@@ -162,7 +156,7 @@ impl Meters {
                 self.ledger.add(BALANCED, &[&told.called.service, subject, state], 1);
             }
             What::Fact(Fact::Notified(last)) => {
-                self.ledger.add(SCRIPTS, &[last.hook, if last.success { "success" } else { "failure" }], 1);
+                self.ledger.add(SCRIPTS, &[last.hook, outcome(last.success)], 1);
             }
             What::Fact(Fact::Mailed(mailed)) => {
                 self.ledger.add(MAILS, &[mailed.delivery.name()], mailed.count);

@@ -23,6 +23,7 @@ mod late;
 mod legacy;
 mod lines;
 mod meters;
+pub(crate) mod names;
 mod page;
 mod sample;
 mod spans;

@@ -30,7 +30,8 @@
 
 use super::anchor::Anchor;
 use super::attributes::{attributes, of_router, of_verdict};
-use super::words::state;
+use super::names;
+use super::words::{outcome, state};
 use crate::event::{Event, Identity, Place, What, explain};
 use crate::fact::Fact;
 use crate::notify::LastHook;
@@ -61,7 +62,6 @@ pub(super) struct Builder {
 /// The latest change of a router.
 struct Change {
     trail: Trail,
-    identity: Arc<Identity>,
     to: StateKind,
     began: Instant,
     /// When its latest part ended.
@@ -159,16 +159,15 @@ impl Builder {
             let mut wait = self.span(trail.child(), name, router, (led.min(event.at), event.at));
             if let Some(waited) = waited {
                 wait.span_kind = SpanKind::Consumer;
-                wait.attributes.push(KeyValue::new("hacluster.advert.receive_delay", seconds(*waited)));
+                wait.attributes.push(KeyValue::new(names::RECEIVE_DELAY, seconds(*waited)));
             }
             done.push(wait);
         }
         let mut decided = self.span(trail.child(), "vrrp.decide", router, (event.at, event.at));
-        decided.attributes.push(KeyValue::new("vrrp.reason.text", words));
+        decided.attributes.push(KeyValue::new(names::REASON_TEXT, words));
         done.push(decided);
         let change = Change {
             trail,
-            identity: router.clone(),
             to: transition.to,
             began: begins,
             last: event.at,
@@ -211,7 +210,7 @@ impl Builder {
     fn said(&mut self, router: &Arc<Identity>, trail: Trail, said: Said, at: Instant) -> Vec<SpanData> {
         let mut span = self.span(trail.child(), "vrrp.advert", router, (at, at));
         span.span_kind = SpanKind::Producer;
-        span.attributes.push(KeyValue::new("vrrp.priority", i64::from(said.priority.get())));
+        span.attributes.push(KeyValue::new(names::PRIORITY, i64::from(said.priority.get())));
         let settled = self.part(router, trail, at, |change| change.said = true);
         [span].into_iter().chain(settled).collect()
     }
@@ -223,14 +222,14 @@ impl Builder {
             let sum = |of: fn(&crate::story::Batch) -> usize| claim.batches.iter().map(of).sum::<usize>();
             let mut span = self.span(own, "net.claim", router, (first.begun, last.ended));
             span.attributes.extend([
-                KeyValue::new("hacluster.vip.added", count(sum(|batch| batch.added))),
-                KeyValue::new("hacluster.vip.refused", count(sum(|batch| batch.refused))),
-                KeyValue::new("hacluster.batches", count(claim.batches.len())),
+                KeyValue::new(names::VIP_ADDED, count(sum(|batch| batch.added))),
+                KeyValue::new(names::VIP_REFUSED, count(sum(|batch| batch.refused))),
+                KeyValue::new(names::VIP_BATCHES, count(claim.batches.len())),
             ]);
             for batch in &claim.batches {
                 let mut part = self.span(own.child(), "net.batch", router, (batch.begun, batch.ended));
-                part.attributes.push(KeyValue::new("hacluster.vip.added", count(batch.added)));
-                part.attributes.push(KeyValue::new("hacluster.vip.refused", count(batch.refused)));
+                part.attributes.push(KeyValue::new(names::VIP_ADDED, count(batch.added)));
+                part.attributes.push(KeyValue::new(names::VIP_REFUSED, count(batch.refused)));
                 spans.push(part);
             }
             spans.push(span);
@@ -245,9 +244,9 @@ impl Builder {
             let mut span = self.span(trail.child(), "net.announce", router, (first, last));
             let since = began.unwrap_or(claim.begun);
             span.attributes.extend([
-                KeyValue::new("hacluster.vip.count", count(claim.addresses)),
-                KeyValue::new("hacluster.announce.first_after", seconds(first.since(since))),
-                KeyValue::new("hacluster.announce.last_after", seconds(last.since(since))),
+                KeyValue::new(names::VIP_COUNT, count(claim.addresses)),
+                KeyValue::new(names::FIRST_ANNOUNCED, seconds(first.since(since))),
+                KeyValue::new(names::LAST_ANNOUNCED, seconds(last.since(since))),
             ]);
             spans.push(span);
         }
@@ -263,7 +262,7 @@ impl Builder {
         at: Instant,
     ) -> Vec<SpanData> {
         let mut span = self.span(trail.child(), "net.release", router, (release.begun, at));
-        span.attributes.push(KeyValue::new("hacluster.vip.removed", count(release.removed)));
+        span.attributes.push(KeyValue::new(names::VIP_REMOVED, count(release.removed)));
         let settled = self.part(router, trail, at, |_| ());
         [span].into_iter().chain(settled).collect()
     }
@@ -285,9 +284,10 @@ impl Builder {
         span.end_time = last.at;
         span.start_time = last.at.checked_sub(last.took).unwrap_or(last.at);
         span.attributes.extend([
-            KeyValue::new("hacluster.notify.hook", last.hook),
-            KeyValue::new("vrrp.state.to", last.state.clone()),
-            KeyValue::new("hacluster.notify.text", last.text.clone()),
+            KeyValue::new(names::NOTIFY_HOOK, last.hook),
+            KeyValue::new(names::NOTIFY_STATE, last.state.clone()),
+            KeyValue::new(names::NOTIFY_TEXT, last.text.clone()),
+            KeyValue::new(names::OUTCOME, outcome(last.success)),
         ]);
         if !last.success {
             span.status = Status::error(last.text.clone());
@@ -306,20 +306,25 @@ impl Builder {
         span.attributes.extend(router.into_iter().flat_map(|router| of_router(router)));
         match call_of(step.name) {
             Some(method) => span.attributes.extend([
-                KeyValue::new("rpc.system", "grpc"),
-                KeyValue::new("rpc.service", "hacluster.v1.Peer"),
-                KeyValue::new("rpc.method", method),
-                KeyValue::new("hacluster.peer.name", step.with.clone()),
+                KeyValue::new(names::RPC_SYSTEM, "grpc"),
+                KeyValue::new(names::RPC_SERVICE, "hacluster.v1.Peer"),
+                KeyValue::new(names::RPC_METHOD, method),
+                KeyValue::new(names::PEER, step.with.clone()),
             ]),
-            None => span.attributes.push(KeyValue::new("enduser.id", step.with.clone())),
+            None => span.attributes.push(KeyValue::new(names::OPERATOR, step.with.clone())),
         }
         if let Some((host, port)) = step.address.as_deref().and_then(|address| address.rsplit_once(':')) {
-            span.attributes.push(KeyValue::new("server.address", host.trim_matches(['[', ']']).to_owned()));
-            span.attributes.extend(port.parse().ok().map(|port: i64| KeyValue::new("server.port", port)));
+            span.attributes
+                .push(KeyValue::new(names::SERVER_ADDRESS, host.trim_matches(['[', ']']).to_owned()));
+            span.attributes
+                .extend(port.parse().ok().map(|port: i64| KeyValue::new(names::SERVER_PORT, port)));
         }
-        span.attributes.push(KeyValue::new("hacluster.outcome", step.text.clone()));
+        span.attributes.extend([
+            KeyValue::new(names::OUTCOME, outcome(!step.failed)),
+            KeyValue::new(names::STEP_TEXT, step.text.clone()),
+        ]);
         if let Some(nanos) = step.clock_offset_nanos {
-            span.attributes.push(KeyValue::new("hacluster.peer.clock_offset", nanos as f64 / 1e9));
+            span.attributes.push(KeyValue::new(names::CLOCK_OFFSET, nanos as f64 / 1e9));
         }
         if step.failed {
             span.status = Status::error(step.text.clone());
@@ -361,10 +366,7 @@ impl Builder {
 impl Change {
     /// Its span, once.
     fn end(&mut self) -> Option<SpanData> {
-        let mut span = self.span.take()?;
-        let name = self.identity.to_string();
-        span.attributes.push(KeyValue::new("hacluster.router", name));
-        Some(span)
+        self.span.take()
     }
 }
 
@@ -419,7 +421,7 @@ pub(super) fn context(trail: Trail) -> SpanContext {
 fn links_to(stories: &[Trail]) -> SpanLinks {
     let mut links = SpanLinks::default();
     for story in stories {
-        let words = vec![KeyValue::new("hacluster.link", "the last known story of this virtual router")];
+        let words = vec![KeyValue::new(names::LINK, "the last known story of this virtual router")];
         links.links.push(Link::new(context(*story), words, 0));
     }
     links

@@ -14,6 +14,11 @@ pub(crate) fn state(of: StateKind) -> &'static str {
     }
 }
 
+/// `success` or `failure`: of what has no more words for how it ended.
+pub(crate) const fn outcome(success: bool) -> &'static str {
+    if success { "success" } else { "failure" }
+}
+
 /// `silence`: as events and history have it.
 pub(crate) fn reason_kind(of: &Reason) -> String {
     kind(convert::reason(of))

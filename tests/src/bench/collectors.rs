@@ -225,7 +225,7 @@ fn settled(left: &Running<'_>) -> Result<[f64; 2]> {
     let mut last = None;
     wait_until("the collector to have everything", LIMIT, || {
         let (_, samples) = samples(left.host)?;
-        let of = |name: &str| crate::page::value(&samples, name, &["signal=\"logs\""]);
+        let of = |name: &str| crate::page::value(&samples, name, &["telemetry_signal=\"logs\""]);
         let now = [of("hacluster_telemetry_dropped_total")?, of("hacluster_telemetry_exported_total")?];
         let same = last == Some(now) && now[1] > 0.0;
         last = Some(now);

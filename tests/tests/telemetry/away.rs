@@ -42,7 +42,7 @@ fn useless(listens: bool) -> Result<()> {
         cluster.shows("right to hear left", |status| status.contains(r#""master_address":"10.9.0.1""#))?;
         let failures = || -> Result<f64> {
             let (_, samples) = samples(left.host)?;
-            value(&samples, "hacluster_telemetry_failures_total", &["signal=\"metrics\""])
+            value(&samples, "hacluster_telemetry_failures_total", &["telemetry_signal=\"metrics\""])
         };
         wait_until("failures to be counted", LIMIT, || Ok((failures()? >= 1.0).then_some(())))?;
         let before = memory(left.process.pid().as_raw())?;
@@ -83,7 +83,7 @@ fn counted() -> Result<()> {
         hold(left.host, VIP)?;
         let count = |what: &str| -> Result<f64> {
             let (_, samples) = samples(left.host)?;
-            value(&samples, &format!("hacluster_telemetry_{what}_total"), &["signal=\"logs\""])
+            value(&samples, &format!("hacluster_telemetry_{what}_total"), &["telemetry_signal=\"logs\""])
         };
         let flip_until = |what: &str, holds: &dyn Fn() -> Result<bool>| {
             wait_until(what, LIMIT, || {

@@ -140,12 +140,15 @@ fn counted(host: &Host) -> Result<()> {
             ("hacluster_lvs_service_servers", &["lvs_state=\"down\""], 1.0),
             ("hacluster_lvs_transitions_total", &["lvs_subject=\"server\"", "lvs_state=\"down\""], 1.0),
             ("hacluster_lvs_transitions_total", &["lvs_subject=\"server\"", "lvs_state=\"up\""], 0.0),
-            ("hacluster_notify_mails_total", &["outcome=\"sent\""], 1.0),
-            ("hacluster_notify_mails_total", &["outcome=\"dropped\""], 0.0),
+            ("hacluster_notify_mails_total", &["hacluster_outcome=\"sent\""], 1.0),
+            ("hacluster_notify_mails_total", &["hacluster_outcome=\"dropped\""], 0.0),
         ];
         let all = well.iter().all(|(name, labels, is)| served(&samples, name, labels) == *is);
-        let tries =
-            served(&samples, "hacluster_lvs_checks_total", &["lvs_check_kind=\"tcp\"", "outcome=\"bad\""]);
+        let tries = served(
+            &samples,
+            "hacluster_lvs_checks_total",
+            &["lvs_check_kind=\"tcp\"", "hacluster_outcome=\"bad\""],
+        );
         let count = served(&samples, "hacluster_lvs_check_lateness_seconds_count", &[]);
         Ok((all && tries >= 1.0 && count >= 1.0).then_some(()))
     });

@@ -74,8 +74,8 @@ fn one_story() -> Result<()> {
         let takeover = only(&spans, "vrrp.takeover", "right")?;
         for (key, value) in [
             ("vrrp.router", "VI_1"),
-            ("vrrp.state.from", "backup"),
-            ("vrrp.state.to", "master"),
+            ("vrrp.previous_state", "backup"),
+            ("vrrp.state", "master"),
             ("vrrp.reason.kind", "handed_over"),
             ("vrrp.reason.text", "master 10.9.0.1 handed it over"),
         ] {
@@ -83,7 +83,7 @@ fn one_story() -> Result<()> {
             ensure!(told == Some(value), "{key} is {told:?}: {takeover:#?}");
         }
         let call = only(&spans, "peer.take_over", "left")?;
-        for key in ["hacluster.peer.clock_offset", "hacluster.peer.name", "rpc.method", "server.address"] {
+        for key in ["hacluster.peer.clock.offset", "hacluster.peer.name", "rpc.method", "server.address"] {
             ensure!(call.attributes.contains_key(key), "no {key}: {call:#?}");
         }
         logs_and_metrics(&rotel, trace)?;
@@ -111,7 +111,8 @@ fn logs_and_metrics(rotel: &Rotel, trace: &str) -> Result<()> {
         let names = ["hacluster.vrrp.state", "hacluster.vrrp.adverts.sent", "hacluster.vrrp.timer.lateness"];
         // A record ends where the next resource begins.
         let mut records = text.split("LogRecord").skip(1).filter_map(|rest| rest.split("Resource").next());
-        let changed = ["Backup -> Master", trace, "vrrp.state.to", "vrrp.reason.kind", "vrrp.reason.text"];
+        let changed =
+            ["Backup -> Master", trace, "vrrp.previous_state", "vrrp.reason.kind", "vrrp.reason.text"];
         let whole = records.any(|record| changed.iter().all(|part| record.contains(part)));
         log && whole && names.iter().all(|name| text.contains(name))
     })
@@ -142,7 +143,7 @@ fn silence() -> Result<()> {
         ensure!(takeover.parent.is_empty(), "{takeover:#?}");
         below(&spans, ("vrrp.silence", "right"), ("vrrp.takeover", "right"))?;
         let silence = only(&spans, "vrrp.silence", "right")?;
-        let delay = silence.attributes.get("hacluster.advert.receive_delay").context("no receive delay")?;
+        let delay = silence.attributes.get("vrrp.advert.receive_delay").context("no receive delay")?;
         ensure!((0.0..10.0).contains(&delay.parse::<f64>()?), "{silence:#?}");
         let before = rotel.all().into_iter().find(|span| span.name == "vrrp.takeover" && span.node == "left");
         let before = before.context("nothing of the first master")?;

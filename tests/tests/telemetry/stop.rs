@@ -47,7 +47,7 @@ fn alone() -> Result<()> {
         ensure!(!left.host.holds(VIP)?, "it left its address");
         let story = last_story(&rotel, "left", &["vrrp.advert", "net.release"])?;
         let change = only(&story, "vrrp.failover", "left")?;
-        for (key, value) in [("vrrp.state.from", "master"), ("vrrp.state.to", "initialize")] {
+        for (key, value) in [("vrrp.previous_state", "master"), ("vrrp.state", "initialize")] {
             ensure!(change.attributes.get(key).is_some_and(|told| told == value), "{key}: {change:#?}");
         }
         let advert = only(&story, "vrrp.advert", "left")?;

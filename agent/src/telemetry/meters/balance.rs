@@ -3,13 +3,15 @@
 use super::Shown;
 use super::book::{Book, words};
 use crate::telemetry::balance::{Balance, ServerRow, ServiceRow};
+use crate::telemetry::names;
+use crate::telemetry::words::outcome;
 use hacluster_net::netlink::ipvs::Stats;
 use opentelemetry::KeyValue;
 
-const SERVICE: &[&str] = &["lvs.service"];
-const SERVER: &[&str] = &["lvs.service", "lvs.server"];
-const SERVICE_WAY: &[&str] = &["lvs.service", "network.io.direction"];
-const SERVER_WAY: &[&str] = &["lvs.service", "lvs.server", "network.io.direction"];
+const SERVICE: &[&str] = &[names::SERVICE];
+const SERVER: &[&str] = &[names::SERVICE, names::SERVER];
+const SERVICE_WAY: &[&str] = &[names::SERVICE, names::DIRECTION];
+const SERVER_WAY: &[&str] = &[names::SERVICE, names::SERVER, names::DIRECTION];
 
 pub(super) fn instruments(book: &mut Book<'_>, shown: &Shown) {
     services(book, shown);
@@ -50,14 +52,14 @@ fn services(book: &mut Book<'_>, shown: &Shown) {
     let text = "1 while its sorry server answers; none without one";
     gauge("hacluster.lvs.service.sorry", "{service}", text, |row| row.sorry.map(flag));
     let shown = shown.clone();
-    let labels = &["lvs.service", "lvs.state"];
+    let labels = &[names::SERVICE, names::LVS_STATE];
     let text =
         "Its real servers that are up or down, and that an operator drained, also those without series";
     book.gauge(words("hacluster.lvs.service.servers", "{server}", labels, text), move |to| {
         for row in shown.load().balance.iter().flat_map(|balance| &balance.services) {
             let all = [("up", row.servers_up), ("down", row.servers_down), ("drained", row.servers_drained)];
             for (name, count) in all {
-                to.observe(count as f64, &[row.label.clone(), KeyValue::new("lvs.state", name)]);
+                to.observe(count as f64, &[row.label.clone(), KeyValue::new(names::LVS_STATE, name)]);
             }
         }
     });
@@ -93,11 +95,11 @@ fn servers(book: &mut Book<'_>, shown: &Shown) {
     gauge("hacluster.lvs.server.weight.configured", "{weight}", SERVER, text, |row, tell| {
         tell(row.weight_configured.into(), None);
     });
-    let labels = &["lvs.service", "lvs.server", "lvs.order"];
+    let labels = &[names::SERVICE, names::SERVER, names::ORDER];
     let text = "1 while an operator's order is in force: no new connections (drain), another weight (weight)";
     gauge("hacluster.lvs.server.ordered", "{order}", labels, text, |row, tell| {
-        tell(flag(row.drained), Some(KeyValue::new("lvs.order", "drain")));
-        tell(flag(row.overridden), Some(KeyValue::new("lvs.order", "weight")));
+        tell(flag(row.drained), Some(KeyValue::new(names::ORDER, "drain")));
+        tell(flag(row.overridden), Some(KeyValue::new(names::ORDER, "weight")));
     });
     let text = "How long the latest try of its slowest check took";
     gauge("hacluster.lvs.server.check.duration", "s", SERVER, text, |row, tell| {
@@ -105,12 +107,12 @@ fn servers(book: &mut Book<'_>, shown: &Shown) {
             tell(took.as_secs_f64(), None);
         }
     });
-    let labels = &["lvs.service", "lvs.server", "lvs.connection.state"];
+    let labels = &[names::SERVICE, names::SERVER, names::CONNECTION_STATE];
     let text = "Connections that the kernel keeps of it: established (active), or not any more (inactive)";
     gauge("hacluster.lvs.server.connections.kept", "{connection}", labels, text, |row, tell| {
         if let Some(counted) = &row.counted {
-            tell(counted.active.into(), Some(KeyValue::new("lvs.connection.state", "active")));
-            tell(counted.inactive.into(), Some(KeyValue::new("lvs.connection.state", "inactive")));
+            tell(counted.active.into(), Some(KeyValue::new(names::CONNECTION_STATE, "active")));
+            tell(counted.inactive.into(), Some(KeyValue::new(names::CONNECTION_STATE, "inactive")));
         }
     });
 }
@@ -119,7 +121,7 @@ fn servers(book: &mut Book<'_>, shown: &Shown) {
 type OfStats = fn(&Stats, &mut dyn FnMut(u64, Option<KeyValue>));
 
 fn way(direction: &'static str) -> Option<KeyValue> {
-    Some(KeyValue::new("network.io.direction", direction))
+    Some(KeyValue::new(names::DIRECTION, direction))
 }
 
 fn traffic(book: &mut Book<'_>, shown: &Shown) {
@@ -179,16 +181,16 @@ fn traffic(book: &mut Book<'_>, shown: &Shown) {
 
 fn checks(book: &mut Book<'_>, shown: &Shown) {
     let shown = shown.clone();
-    let labels = &["lvs.check.kind", "outcome"];
+    let labels = &[names::CHECK_KIND, names::OUTCOME];
     let text = "Tries of checks: good, bad, or untried because this node could not";
     book.counter(words("hacluster.lvs.checks", "{try}", labels, text), move |to| {
         let sample = shown.load();
         if sample.balance.is_none() {
             return;
         }
-        for (kind, outcome, count) in sample.checks.iter().flat_map(|checks| checks.tries()) {
-            let kind = KeyValue::new("lvs.check.kind", kind);
-            to.observe(count, &[kind, KeyValue::new("outcome", outcome)]);
+        for (kind, result, count) in sample.checks.iter().flat_map(|checks| checks.tries()) {
+            let kind = KeyValue::new(names::CHECK_KIND, kind);
+            to.observe(count, &[kind, KeyValue::new(names::OUTCOME, result)]);
         }
     });
 }
@@ -215,11 +217,11 @@ fn kernel(book: &mut Book<'_>, shown: &Shown) {
     gauge("hacluster.ipvs.refused", "{refusal}", text, |of| of.refused as f64);
     let own = shown.clone();
     let text = "Changes of its table that were sent to the kernel, by whether it took them";
-    book.counter(words("hacluster.ipvs.changes", "{change}", &["outcome"], text), move |to| {
+    book.counter(words("hacluster.ipvs.changes", "{change}", &[names::OUTCOME], text), move |to| {
         if let Some(balance) = &own.load().balance {
             let counts = &balance.counts;
-            to.observe(counts.sent.get(), &[KeyValue::new("outcome", "success")]);
-            to.observe(counts.refused.get(), &[KeyValue::new("outcome", "failure")]);
+            to.observe(counts.sent.get(), &[KeyValue::new(names::OUTCOME, outcome(true))]);
+            to.observe(counts.refused.get(), &[KeyValue::new(names::OUTCOME, outcome(false))]);
         }
     });
     let own = shown.clone();

@@ -87,7 +87,12 @@ impl<'a> Book<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Counted;
+    use crate::script::Purpose;
+    use crate::story::Delivery;
     use crate::telemetry::meters::{Meters, Shown};
+    use crate::telemetry::names;
+    use crate::telemetry::words::outcome;
     use opentelemetry::metrics::MeterProvider;
     use opentelemetry_sdk::metrics::SdkMeterProvider;
     use std::collections::BTreeSet;
@@ -109,20 +114,35 @@ mod tests {
         format!("{}{unit}{total}", of.name.replace('.', "_"))
     }
 
+    /// All that [`names::OUTCOME`] can be.
+    fn outcomes() -> String {
+        let plain = [true, false].map(outcome).into_iter();
+        let programs = Purpose::runs().map(|(_, word, _)| word);
+        let mails = Delivery::ALL.into_iter().map(|(_, word)| word);
+        let mut words: Vec<&str> = Vec::new();
+        for word in plain.chain(programs).chain(mails).chain(Counted::RESULTS) {
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        format!("\n`{}` is one of: `{}`.\n", names::OUTCOME, words.join("`, `"))
+    }
+
     fn list() -> String {
         let provider = SdkMeterProvider::default();
         let meter = provider.meter("test");
         let mut book = Book::new(&meter);
         let _ = Meters::written_down(&mut book, Shown::default(), &Arc::default(), Arc::default());
-        let mut names = BTreeSet::new();
+        let mut metrics = BTreeSet::new();
         let mut text = "| metric (OTLP) | on the page | attributes | what |\n|---|---|---|---|\n".to_owned();
         for (kind, of) in &book.entries {
-            assert!(names.insert(of.name), "{} twice", of.name);
+            assert!(metrics.insert(of.name), "{} twice", of.name);
+            assert!(of.labels.iter().all(|label| names::ALL.contains(label)), "{}: {:?}", of.name, of.labels);
             let labels: Vec<_> = of.labels.iter().map(|label| format!("`{label}`")).collect();
             let page = on_the_page(*kind, of);
             writeln!(text, "| `{}` | `{page}` | {} | {} |", of.name, labels.join(", "), of.text).unwrap();
         }
-        text
+        text + &outcomes()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::book::{Book, words};
 use crate::script::Purpose;
 use crate::tally::Queue;
 use crate::telemetry::health::{Health, Signal, Tale};
+use crate::telemetry::names;
 use crate::telemetry::sample::{Sample, TRACKERS_MAX};
 use hacluster_core::track::Reading;
 use hacluster_proto::v1::PeerLink;
@@ -19,18 +20,18 @@ type Look = fn(&Sample, &mut dyn FnMut(f64, KeyValue));
 pub(super) fn instruments(book: &mut Book<'_>, shown: &Shown, health: &Arc<Health>) {
     gauges(book, shown);
     peers(book, shown);
-    let labels = &["hacluster.script.purpose", "outcome"];
+    let labels = &[names::SCRIPT_PURPOSE, names::OUTCOME];
     let text = "Programs that ended, by what they were run for and how they ended";
     book.counter(words("hacluster.script.runs", "{run}", labels, text), |to| {
         for (purpose, outcome, count) in Purpose::runs() {
-            let purpose = KeyValue::new("hacluster.script.purpose", purpose);
-            to.observe(count, &[purpose, KeyValue::new("outcome", outcome)]);
+            let purpose = KeyValue::new(names::SCRIPT_PURPOSE, purpose);
+            to.observe(count, &[purpose, KeyValue::new(names::OUTCOME, outcome)]);
         }
     });
     let text = "What did not fit into a queue whose writers never wait";
-    book.counter(words("hacluster.queue.dropped", "{item}", &["hacluster.queue"], text), |to| {
+    book.counter(words("hacluster.queue.dropped", "{item}", &[names::QUEUE], text), |to| {
         for (queue, name) in Queue::ALL {
-            to.observe(queue.lost(), &[KeyValue::new("hacluster.queue", name)]);
+            to.observe(queue.lost(), &[KeyValue::new(names::QUEUE, name)]);
         }
     });
     itself(book, health);
@@ -42,18 +43,18 @@ fn gauges(book: &mut Book<'_>, shown: &Shown) {
         book.gauge(of, move |to| look(&shown.load(), &mut |value, label| to.observe(value, &[label])));
     };
     let text = "1 for a tracker that is good, 0 for one that is not or not yet known";
-    let labels = &["hacluster.tracker.name"];
+    let labels = &[names::TRACKER];
     gauge(words("hacluster.tracker.good", "{tracker}", labels, text), |sample, tell| {
         for view in sample.trackers.iter().flat_map(|views| views.iter()).take(TRACKERS_MAX) {
             let good = matches!(view.seen().reading, Reading::Good | Reading::Number(_));
-            let label = KeyValue::new("hacluster.tracker.name", view.id.to_string());
+            let label = KeyValue::new(names::TRACKER, view.id.to_string());
             tell(f64::from(u8::from(good)), label);
         }
     });
     let text = "1 for what holds: the node is drained (drain), automatic moves are paused (pause)";
-    gauge(words("hacluster.node.held", "{hold}", &["hacluster.hold"], text), |sample, tell| {
+    gauge(words("hacluster.node.held", "{hold}", &[names::HOLD], text), |sample, tell| {
         for (kind, holds) in [("drain", sample.drained), ("pause", sample.paused)] {
-            tell(f64::from(u8::from(holds)), KeyValue::new("hacluster.hold", kind));
+            tell(f64::from(u8::from(holds)), KeyValue::new(names::HOLD, kind));
         }
     });
 }
@@ -68,10 +69,10 @@ fn seconds(of: &prost_types::Duration) -> f64 {
 fn peers(book: &mut Book<'_>, shown: &Shown) {
     let mut gauge = |name, unit, text, number: OfPeer| {
         let shown = shown.clone();
-        book.gauge(words(name, unit, &["hacluster.peer"], text), move |to| {
+        book.gauge(words(name, unit, &[names::PEER], text), move |to| {
             for peer in &shown.load().peers {
                 if let Some(number) = number(peer) {
-                    to.observe(number, &[KeyValue::new("hacluster.peer", peer.name.clone())]);
+                    to.observe(number, &[KeyValue::new(names::PEER, peer.name.clone())]);
                 }
             }
         });
@@ -110,9 +111,9 @@ fn itself(book: &mut Book<'_>, health: &Arc<Health>) {
     ];
     for (name, text, number) in numbers {
         let health = health.clone();
-        book.counter(words(name, "{item}", &["signal"], text), move |to| {
+        book.counter(words(name, "{item}", &[names::SIGNAL], text), move |to| {
             for signal in Signal::ALL {
-                to.observe(number(health.of(signal)), &[KeyValue::new("signal", signal.name())]);
+                to.observe(number(health.of(signal)), &[KeyValue::new(names::SIGNAL, signal.name())]);
             }
         });
     }

@@ -1,8 +1,10 @@
 //! Virtual routers: where they stand, their addresses and adverts.
 
+use super::Shown;
 use super::book::{Book, words};
-use super::{Shown, of_router};
 use crate::chronicle::RouterView;
+use crate::telemetry::attributes::of_router;
+use crate::telemetry::names;
 use crate::telemetry::words::{kind, state};
 use hacluster_core::machine::StateKind;
 use hacluster_core::receive::DiscardKind;
@@ -10,15 +12,14 @@ use hacluster_proto::v1::ReasonKind;
 use opentelemetry::KeyValue;
 
 /// Names a router.
-const ROUTER: &[&str] = &["vrrp.router", "vrrp.vrid", "network.interface.name"];
+const ROUTER: &[&str] = &[names::ROUTER, names::VRID, names::INTERFACE];
 
 /// Tells numbers of one router, each with one more label or none.
 type Look = fn(&RouterView, &mut dyn FnMut(u64, Option<KeyValue>));
 
 fn each(shown: &Shown, look: Look, tell: &mut dyn FnMut(u64, &[KeyValue])) {
     for router in &shown.load().routers {
-        let identity = &router.identity;
-        let common = of_router(&identity.name, identity.vrid.get(), &identity.interface);
+        let common = of_router(&router.identity);
         look(router, &mut |value, label| match label {
             Some(label) => {
                 let [name, vrid, interface] = common.clone();
@@ -38,10 +39,10 @@ pub(super) fn instruments(book: &mut Book<'_>, shown: &Shown) {
         });
     };
     let text = "1 for the state it is in, 0 for the other three";
-    let labels = &["vrrp.router", "vrrp.vrid", "network.interface.name", "vrrp.state"];
+    let labels = &[names::ROUTER, names::VRID, names::INTERFACE, names::STATE];
     gauge(words("hacluster.vrrp.state", "{state}", labels, text), |router, tell| {
         for kind in StateKind::ALL {
-            tell(u64::from(router.state() == kind), Some(KeyValue::new("vrrp.state", state(kind))));
+            tell(u64::from(router.state() == kind), Some(KeyValue::new(names::STATE, state(kind))));
         }
     });
     let text = "1 while it hears a master, ours or another; 0 for one that rules itself";
@@ -94,17 +95,18 @@ fn is_usual(state: StateKind, kind: ReasonKind) -> bool {
 fn transitions(book: &mut Book<'_>, shown: &Shown) {
     let shown = shown.clone();
     let text = "Changes of state, by the state entered and the reason";
-    let labels = &["vrrp.router", "vrrp.vrid", "network.interface.name", "vrrp.state", "vrrp.reason"];
+    let labels = &[names::ROUTER, names::VRID, names::INTERFACE, names::STATE, names::REASON_KIND];
     book.counter(words("hacluster.vrrp.transitions", "{transition}", labels, text), move |to| {
         for router in &shown.load().routers {
-            let identity = &router.identity;
-            let [name, vrid, interface] = of_router(&identity.name, identity.vrid.get(), &identity.interface);
+            let [name, vrid, interface] = of_router(&router.identity);
             let all = router.setup.tally.changes.all();
             for (entered, why, count) in
                 all.filter(|(entered, why, count)| *count > 0 || is_usual(*entered, *why))
             {
-                let (entered, why) =
-                    (KeyValue::new("vrrp.state", state(entered)), KeyValue::new("vrrp.reason", kind(why)));
+                let (entered, why) = (
+                    KeyValue::new(names::STATE, state(entered)),
+                    KeyValue::new(names::REASON_KIND, kind(why)),
+                );
                 to.observe(count, &[name.clone(), vrid.clone(), interface.clone(), entered, why]);
             }
         }
@@ -135,11 +137,11 @@ fn counters(book: &mut Book<'_>, shown: &Shown) {
         tell(router.setup.tally.accepted.get(), None);
     });
     let text = "Adverts with priority 0, by which masters resign: sent (transmit), and believed (receive)";
-    let labels = &["vrrp.router", "vrrp.vrid", "network.interface.name", "network.io.direction"];
+    let labels = &[names::ROUTER, names::VRID, names::INTERFACE, names::DIRECTION];
     counter(words("hacluster.vrrp.adverts.priority_zero", "{advert}", labels, text), |router, tell| {
         let tally = &router.setup.tally;
         for (way, count) in [("transmit", &tally.resigned), ("receive", &tally.resignations)] {
-            tell(count.get(), Some(KeyValue::new("network.io.direction", way)));
+            tell(count.get(), Some(KeyValue::new(names::DIRECTION, way)));
         }
     });
     let text = "Adverts that were believed although their addresses are not ours";
@@ -147,10 +149,10 @@ fn counters(book: &mut Book<'_>, shown: &Shown) {
         tell(router.setup.tally.addresses_differ.get(), None);
     });
     let text = "Adverts that were dropped, by cause";
-    let labels = &["vrrp.router", "vrrp.vrid", "network.interface.name", "cause"];
+    let labels = &[names::ROUTER, names::VRID, names::INTERFACE, names::DISCARD_CAUSE];
     counter(words("hacluster.vrrp.adverts.discarded", "{advert}", labels, text), |router, tell| {
         for (cause, count) in DiscardKind::NAMES.iter().zip(&router.setup.tally.discarded) {
-            tell(count.get(), Some(KeyValue::new("cause", *cause)));
+            tell(count.get(), Some(KeyValue::new(names::DISCARD_CAUSE, *cause)));
         }
     });
 }

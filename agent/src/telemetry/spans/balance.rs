@@ -18,6 +18,7 @@ use super::{Builder, count};
 use crate::lvs::Told;
 use crate::story::{Balanced, Delivery, Mailed, Trail};
 use crate::telemetry::attributes::{of_called, of_told};
+use crate::telemetry::names;
 use hacluster_core::time::Instant;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanKind, Status};
@@ -32,8 +33,8 @@ impl Builder {
             let mut span = self.bare(trail, "lvs.check", (at, at));
             span.attributes.extend(of_called(&told.called));
             span.attributes.extend([
-                KeyValue::new("lvs.check.name", check.clone()),
-                KeyValue::new("lvs.check.text", told.why.to_string()),
+                KeyValue::new(names::CHECK_NAME, check.clone()),
+                KeyValue::new(names::CHECK_TEXT, told.why.to_string()),
             ]);
             return vec![span];
         }
@@ -42,8 +43,8 @@ impl Builder {
             span.span_kind = SpanKind::Client;
             span.attributes.extend(of_called(&told.called));
             span.attributes.extend([
-                KeyValue::new("lvs.check.name", cause.check.clone()),
-                KeyValue::new("lvs.check.text", cause.text.to_string()),
+                KeyValue::new(names::CHECK_NAME, cause.check.clone()),
+                KeyValue::new(names::CHECK_TEXT, cause.text.to_string()),
             ]);
             if !told.up {
                 span.status = Status::error(cause.text.to_string());
@@ -65,13 +66,13 @@ impl Builder {
     pub(super) fn done(&self, done: &Balanced) -> [SpanData; 2] {
         let task = &done.task;
         let mut span = self.bare(task.trail, task.name, (task.began.min(done.begun), done.ended));
-        let of = if task.name == "ipvs.sync_daemon" { "ipvs.sync_daemon" } else { "lvs.service" };
+        let of = if task.name == names::SYNC_DAEMON { names::SYNC_DAEMON } else { names::SERVICE };
         span.attributes.push(KeyValue::new(of, task.of.clone()));
         let part = if task.name == "ipvs.sync_daemon" { "ipvs.daemons" } else { "ipvs.table" };
         let mut kernel = self.bare(task.trail.child(), part, (done.begun, done.ended));
         kernel.attributes.extend([
-            KeyValue::new("hacluster.ipvs.sent", whole(done.sent)),
-            KeyValue::new("hacluster.ipvs.refused", whole(done.refused)),
+            KeyValue::new(names::IPVS_SENT, whole(done.sent)),
+            KeyValue::new(names::IPVS_REFUSED, whole(done.refused)),
         ]);
         let trouble = match (&*done.absent, done.refused) {
             ("", 0) => None,
@@ -89,9 +90,9 @@ impl Builder {
         let mut span = self.bare(trail.child(), "notify.mail", (mailed.begun, at));
         span.span_kind = SpanKind::Producer;
         span.attributes.extend([
-            KeyValue::new("hacluster.mail.subject", mailed.subject.clone()),
-            KeyValue::new("hacluster.mail.recipients", count(mailed.recipients)),
-            KeyValue::new("hacluster.outcome", mailed.delivery.name()),
+            KeyValue::new(names::MAIL_SUBJECT, mailed.subject.clone()),
+            KeyValue::new(names::MAIL_RECIPIENTS, count(mailed.recipients)),
+            KeyValue::new(names::OUTCOME, mailed.delivery.name()),
         ]);
         if mailed.delivery != Delivery::Sent {
             span.status = Status::error(mailed.text.clone());

@@ -38,6 +38,7 @@ impl Desk {
     fn tell(&mut self, ms: u64, trail: Option<Trail>, what: impl Into<What>) {
         let event = Event { at: self.at(ms), router: Some(identity("VI_1", 51)), what: what.into(), trail };
         let spans = self.builder.take(&event);
+        spans.iter().for_each(is_of_the_list);
         self.export(spans);
     }
 
@@ -90,6 +91,14 @@ impl Desk {
     }
 }
 
+/// Every attribute has its name from where metrics and log records have theirs.
+fn is_of_the_list(span: &SpanData) {
+    let linked = span.links.links.iter().flat_map(|link| &link.attributes);
+    for attribute in span.attributes.iter().chain(linked) {
+        assert!(names::ALL.contains(&attribute.key.as_str()), "{}: {}", span.name, attribute.key);
+    }
+}
+
 fn says(span: &SpanData, key: &str) -> String {
     let found = span.attributes.iter().find(|attribute| attribute.key.as_str() == key);
     found.map(|attribute| attribute.value.to_string()).unwrap_or_default()
@@ -109,7 +118,7 @@ fn a_takeover_is_a_tree_with_the_times_of_its_events() {
     assert_eq!(millis(&root), 13, "from the command to the last announcement");
     assert_eq!(says(&root, "vrrp.reason.kind"), "handed_over");
     assert_eq!(
-        (says(&root, "vrrp.state.from"), says(&root, "vrrp.state.to")),
+        (says(&root, "vrrp.previous_state"), says(&root, "vrrp.state")),
         ("backup".into(), "master".into())
     );
     for name in ["vrrp.decide", "vrrp.advert", "net.claim", "net.announce"] {
@@ -238,6 +247,10 @@ fn hooks_hang_below_the_change_they_tell_and_may_outlast_it() {
     let (root, hook) = (desk.span("vrrp.takeover"), desk.span("notify.script"));
     assert_eq!((hook.parent_span_id, millis(&hook)), (root.span_context.span_id(), 31));
     assert!(hook.end_time > root.end_time && hook.status == Status::error("exit 1"));
+    assert_eq!(
+        [says(&hook, "hacluster.notify.state"), says(&hook, "hacluster.outcome")],
+        ["MASTER", "failure"]
+    );
 }
 
 #[test]
@@ -260,7 +273,13 @@ fn a_call_is_a_client_here_and_a_server_there_and_tells_the_clocks() {
     assert_eq!((&spans[0].span_kind, &spans[1].span_kind), (&SpanKind::Client, &SpanKind::Server));
     assert_eq!(spans[1].parent_span_id, spans[0].span_context.span_id());
     assert!(spans[1].parent_span_is_remote && spans[1].status == Status::error("it rules"));
-    assert_eq!(says(&spans[0], "hacluster.peer.clock_offset"), "-0.0015");
+    assert_eq!(says(&spans[0], "hacluster.peer.clock.offset"), "-0.0015");
+    for (span, outcome) in spans.iter().zip(["success", "failure"]) {
+        assert_eq!(
+            [says(span, "hacluster.outcome"), says(span, "hacluster.step.text")],
+            [outcome, "it rules"]
+        );
+    }
     for (key, value) in [
         ("rpc.system", "grpc"),
         ("rpc.service", "hacluster.v1.Peer"),
@@ -354,7 +373,8 @@ fn a_real_server_that_leaves_is_a_story_from_the_try_to_the_kernel_hooks_and_mai
     assert_eq!(says(&gone, "lvs.reason.text"), "TCP check of 10.0.0.2:80: connection refused");
     assert_eq!((millis(&check), says(&check, "lvs.check.text")), (18, "connection refused".into()));
     assert!(matches!(&desk.span("ipvs.table").status, Status::Error { .. }));
-    assert_eq!(desk.span("notify.mail").status, Status::error("550 no"));
+    let mail = desk.span("notify.mail");
+    assert_eq!((says(&mail, "hacluster.outcome"), mail.status), ("refused".into(), Status::error("550 no")));
     assert!(!desk.builder.is_waiting(), "nothing is kept");
 }
 
