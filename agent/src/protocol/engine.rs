@@ -122,7 +122,7 @@ impl Engine {
 
     /// Wishes, not conditions: an agent without real-time priority is still an agent.
     fn prepare_thread(&mut self, settings: &Agent) {
-        let mut wishes = vec![sched::set_exact_timers()];
+        let mut wishes = vec![sched::set_exact_timers(), sched::set_short_turns()];
         if let Some(priority) = settings.realtime_priority {
             wishes.push(sched::set_realtime(priority));
         }
