@@ -22,7 +22,7 @@ use hacluster_core::time::Instant;
 use hacluster_net::netlink::{AddressSpec, Group, Monitor, Requests};
 use hacluster_net::poll::Waiter;
 use hacluster_net::raw::ArpSocket;
-use hacluster_net::{NetError, clock};
+use hacluster_net::{NetError, clock, sched};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -105,6 +105,9 @@ impl Hands {
 
     /// Runs until [`Order::Shutdown`] is carried out.
     pub(super) fn run(mut self) {
+        // On a busy machine addresses come as soon as adverts do; who is refused that works all the same, and
+        // the protocol thread has said so.
+        let _ = sched::set_short_turns();
         loop {
             self.wait();
             self.hear_kernel();
