@@ -3,7 +3,7 @@
 use crate::kinds::script;
 use crate::loops::{hear, on_a_runtime, on_a_runtime_with, verdict, wanted};
 use crate::tls::{World, over_tls, serve};
-use crate::world::{PATIENT, check, nobody, server};
+use crate::world::{LIMIT, PATIENT, check, nobody, server};
 use hacluster_agent::check::{Settings, TrackedFile, Wanted};
 use hacluster_conf::model::lvs::{Check, CheckKind};
 use hacluster_core::health::Verdict;
@@ -66,9 +66,12 @@ fn a_program_that_runs_while_there_is_a_reload_ends_by_itself() {
         check.pace.delay_loop = Span::from_secs(1_000);
         let check = Arc::new(check);
         checks.set(vec![wanted(&check, false)]);
-        while !log.exists() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let begun = async {
+            while !log.exists() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, begun).await.unwrap();
         checks.change(Settings::default());
         checks.set(vec![wanted(&check, false)]);
         verdict(&mut reports, Verdict::Good).await;

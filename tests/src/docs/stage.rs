@@ -226,7 +226,7 @@ fn only_looks(line: &str) -> bool {
         ["haclusterctl", "status" | "events" | "history" | "config", ..] => true,
         ["haclusterctl", "lvs", "drain" | "enable" | "weight" | "realserver", ..] => false,
         ["haclusterctl", "lvs", ..] | ["ipvsadm" | "ip" | "cat" | "curl", ..] => true,
-        ["grpcurl", ..] => line.contains(".Read/"),
+        ["grpcurl" | "timeout", ..] => line.contains(".Read/"),
         _ => false,
     }
 }

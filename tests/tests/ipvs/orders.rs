@@ -99,7 +99,7 @@ fn orders(scene: &Scene<'_>) -> Result<()> {
     order(director, &["enable", &drained, "--reason", "it is in"])?;
     table(scene, [2, 1], [1, 1])?;
     // Of one service, for some time.
-    let for_a_while = ["--service", "10.0.0.100 80", "--for", "3s", "--reason", "bigger for a moment"];
+    let for_a_while = ["--service", "10.0.0.100 80", "--for", "30s", "--reason", "bigger for a moment"];
     order(director, &[&["weight", "10.0.0.22:80", "4"], &for_a_while[..]].concat())?;
     table(scene, [2, 4], [1, 1])?;
     table(scene, [2, 1], [1, 1])?;

@@ -4,6 +4,7 @@
 //!   director 10.9.0.1 ── lan ── 10.9.0.2 server, 192.0.2.1 on lo
 //! ```
 
+use super::stage::ip;
 use anyhow::{Context, Result, ensure};
 use hacluster_agent::check::{Outcome, Prober, Settings};
 use hacluster_conf::model::lvs::{Check, CheckKind, CheckPace, CheckRoute};
@@ -36,14 +37,6 @@ pub(crate) fn trials(suite: &mut Suite) {
 fn stage() -> Topology {
     let lan = Topology::new("checkers").network("lan");
     lan.node("director", &[("eth0", "lan", "10.9.0.1/24")]).node("server", &[("eth0", "lan", "10.9.0.2/24")])
-}
-
-fn ip(host: &Host, words: &str) -> Result<()> {
-    let mut command = Command::new("ip");
-    command.args(words.split(' '));
-    let said = host.run(command)?;
-    ensure!(said.status.success(), "ip {words}: {}", String::from_utf8_lossy(&said.stderr));
-    Ok(())
 }
 
 /// Treats each connection to `port` of `host` as `with` does, for ever.

@@ -5,6 +5,7 @@
 //!   client .9 |----- lan -----| .2 server, 10.9.0.100 on lo: must take it, must not answer ARP for it
 //! ```
 
+use super::stage::ip;
 use anyhow::{Result, ensure};
 use hacluster_lab::{Ctl, Host, LIMIT, Lab, Probe, Topology, wait_for};
 use hacluster_tests::harness::{Suite, copy_program};
@@ -37,14 +38,6 @@ fn realserver(host: &Host, mode: &str) -> Result<(Option<i32>, String)> {
     let said = Ctl::find()?.run(host, &["lvs", "realserver", "10.9.0.100", "2001:db8::100", mode])?;
     let text = [said.stdout, said.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     Ok((said.status.code(), text))
-}
-
-fn ip(host: &Host, words: &str) -> Result<String> {
-    let mut command = Command::new("ip");
-    command.args(words.split(' '));
-    let said = host.run(command)?;
-    ensure!(said.status.success(), "ip {words}: {}", String::from_utf8_lossy(&said.stderr));
-    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
 }
 
 /// What a script writes into the host's own sysctls.

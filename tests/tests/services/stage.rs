@@ -7,6 +7,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
     time::Instant,
 };
 
@@ -16,6 +17,15 @@ pub(crate) const VRID: u8 = 51;
 /// A keepalived.conf of `blocks` before the virtual router; scripts are run as root.
 pub(crate) fn config(blocks: &str, instance: &Instance) -> String {
     format!("global_defs {{\n    script_user root\n}}\n{blocks}\n{instance}")
+}
+
+/// What `ip` says on the host; that it fails is an error.
+pub(crate) fn ip(host: &Host, words: &str) -> Result<String> {
+    let mut command = Command::new("ip");
+    command.args(words.split(' '));
+    let said = host.run(command)?;
+    ensure!(said.status.success(), "ip {words}: {}", String::from_utf8_lossy(&said.stderr));
+    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
 }
 
 /// Writes an executable script into the host's directory.

@@ -7,9 +7,10 @@ use crate::rotel::{PORT, Rotel};
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::{Host, LIMIT, Lab, wait_until};
 use hacluster_tests::harness::{Cluster, Suite, trio};
+use hacluster_tests::page::{samples, value};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -114,11 +115,15 @@ fn strange() -> Result<()> {
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         fs::write(&authority, parameters.self_signed(&KeyPair::generate()?)?.pem())?;
-        let (left, _right) = told_by(&cluster, &settings(&authority))?;
+        let page = "prometheus = \"127.0.0.1:9650\"\n";
+        let (left, _right) = told_by(&cluster, &(settings(&authority) + page))?;
         let line = left.logged(&["the collector takes no"])?;
         ensure!(line.text.contains("certificate"), "it does not say why: {}", line.text);
-        // Metrics are told every second: there is more than one failure.
-        std::thread::sleep(Duration::from_secs(3));
+        wait_until("a second failure", LIMIT, || {
+            let (_, samples) = samples(left.host)?;
+            let failures = value(&samples, "hacluster_telemetry_failures_total", &["signal=\"metrics\""])?;
+            Ok((failures > 1.0).then_some(()))
+        })?;
         ensure!(left.lines(&["the collector takes no"]).len() == 1, "{:?}", left.process.lines());
         Ok(())
     })
