@@ -27,7 +27,7 @@ mod server;
 mod tls;
 
 pub use server::{Api, Settings};
-pub use tls::Keeper;
+pub use tls::{Keeper, Validity};
 
 use crate::board::Board;
 use crate::cluster::Cluster;

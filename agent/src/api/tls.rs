@@ -71,6 +71,19 @@ pub(super) enum Found {
     Bad(String),
 }
 
+/// How long what TLS runs with counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// When the own certificate began to count.
+    pub begins: SystemTime,
+    /// When it ends.
+    pub ends: SystemTime,
+    /// When the authority that signed it ends.
+    pub authority_ends: SystemTime,
+    /// When the list of revoked certificates is to be replaced; `None` without one, or when it does not say.
+    pub revoked_due: Option<SystemTime>,
+}
+
 /// Keeps the identity; shared by listener, services and peers' links.
 #[derive(Default)]
 pub struct Keeper {
@@ -125,6 +138,18 @@ impl Keeper {
             expires: Some(material.identity().expires.into()),
             authority_expires: Some(material.authority_expires().into()),
             revoked_due: material.revoked_due().map(Into::into),
+        })
+    }
+
+    /// How long what is in use counts; `None` without TLS.
+    pub fn validity(&self) -> Option<Validity> {
+        let ready = self.ready()?;
+        let (material, own) = (ready.client.material(), ready.client.material().identity());
+        Some(Validity {
+            begins: own.not_before,
+            ends: own.expires,
+            authority_ends: material.authority_expires(),
+            revoked_due: material.revoked_due(),
         })
     }
 

@@ -33,7 +33,7 @@ mod ways;
 pub use moves::Wish;
 pub use rest::NodeOutcome;
 
-use crate::api::{Api, Keeper, convert};
+use crate::api::{Api, Keeper, Validity, convert};
 use crate::board::Board;
 use crate::chronicle::RouterView;
 use crate::event::{Event, EventSender, Identity, Place, What};
@@ -271,6 +271,11 @@ impl Cluster {
         let peers = self.peers().iter().map(|peer| peer.told()).collect();
         let kept = self.0.store.kept();
         NodeDuty { drain: kept.drain.clone(), pause: kept.pause.clone(), peers }
+    }
+
+    /// How long the identity towards peers counts; `None` without one.
+    pub fn validity(&self) -> Option<Validity> {
+        self.0.ground.get()?.keeper.validity()
     }
 
     /// Name of this node.

@@ -5,6 +5,7 @@
 //! | [`book`] | how instruments are made, and their list |
 //! | [`routers`] | virtual routers, their adverts and addresses |
 //! | [`node`] | trackers, peers, programs, queues, telemetry itself |
+//! | [`tls`] | files of TLS that end |
 //! | [`ledger`] | what is counted by events |
 //! | [`balance`] | virtual and real servers, checks, the kernel's IPVS |
 //!
@@ -19,6 +20,7 @@ mod book;
 mod ledger;
 mod node;
 mod routers;
+mod tls;
 
 use super::health::Health;
 use super::late::Told;
@@ -137,6 +139,7 @@ impl Meters {
             book.histogram(words("hacluster.vrrp.adverts.receive_delay", "s", &[], text), bounds());
         fed(book, &ledger);
         node::instruments(book, &shown, health);
+        tls::instruments(book, &shown);
         balance::instruments(book, &shown);
         let check_lateness = book.histogram(
             words("hacluster.lvs.check.lateness", "s", &[], "How late tries of checks began"),

@@ -80,6 +80,8 @@ names! {
     QUEUE = "hacluster.queue";
     /// `traces`, `metrics` or `logs`.
     SIGNAL = "hacluster.telemetry.signal";
+    /// A file of TLS, as `[tls]` of agent.toml has it: `certificate`, `authority` or `revoked`.
+    TLS_FILE = "hacluster.tls.file";
     /// Why a span refers to another.
     LINK = "hacluster.link";
     /// Who asked.

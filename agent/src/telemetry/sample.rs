@@ -2,6 +2,7 @@
 
 use super::Sources;
 use super::balance::Balance;
+use crate::api::Validity;
 use crate::check::Counted;
 use crate::chronicle::RouterView;
 use crate::watch::View;
@@ -23,6 +24,8 @@ pub(super) struct Sample {
     pub(super) peers: Vec<v1::PeerLink>,
     pub(super) drained: bool,
     pub(super) paused: bool,
+    /// When files of TLS end; nothing without TLS.
+    pub(super) validity: Option<Validity>,
     /// What checks of real servers came to.
     pub(super) checks: Option<Arc<Counted>>,
     /// Virtual servers; nothing where nothing is balanced.
@@ -40,6 +43,7 @@ impl Sample {
             peers: duty.peers,
             drained: duty.drain.is_some(),
             paused: duty.pause.is_some(),
+            validity: sources.cluster.validity(),
             checks: Some(sources.lvs.checks().clone()),
             balance,
         }

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeSet,
     io::Write,
     process::{Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 pub(crate) const PAGE: &str =
@@ -56,6 +57,12 @@ fn says_what_is() -> Result<()> {
             ensure!((found - is).abs() < f64::EPSILON, "{name} {labels:?} is {found}");
         }
         ensure!(value(&samples, "hacluster_vrrp_timer_lateness_seconds_count", &[])? >= 1.0, "{text}");
+        let ends = |file| value(&samples, "hacluster_tls_expiry_timestamp_seconds", &[file]);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let [own, authority, list] = ["\"certificate\"", "\"authority\"", "\"revoked\""].map(ends);
+        let (own, authority, list) = (own?, authority?, list?);
+        // The list of `haclusterctl pki` ends with its authority.
+        ensure!(now < own && own < authority && list == authority, "{own}, {authority}, {list}; now {now}");
         // A label that changes while a counter lives would break its rate.
         let changing: BTreeSet<_> = samples
             .keys()

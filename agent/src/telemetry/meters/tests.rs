@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::api::Validity;
 use crate::story::Mailed;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -55,6 +56,25 @@ fn counters_begin_at_0_and_go_on_with_other_settings() {
     {
         assert_eq!(second.number(series), 0.0, "{series:?}");
     }
+}
+
+#[test]
+fn ends_of_tls_files_are_time_stamps_and_are_none_without_tls() {
+    let at = |days: u64| std::time::UNIX_EPOCH + std::time::Duration::from_secs(days * 86_400);
+    let mut page = open(&Arc::default());
+    let validity = Validity { begins: at(1), ends: at(8), authority_ends: at(30), revoked_due: None };
+    for validity in [None, Some(validity)] {
+        page.meters.show(Sample { validity, ..Sample::default() });
+        let text = TextEncoder::new().encode_to_string(&page.registry.gather()).unwrap();
+        assert_eq!(text.contains("hacluster_tls_"), validity.is_some(), "{text}");
+    }
+    let ends = "hacluster_tls_expiry_timestamp_seconds{";
+    assert_eq!(page.number([ends, "\"certificate\""]), 8.0 * 86_400.0);
+    assert_eq!(page.number([ends, "\"authority\""]), 30.0 * 86_400.0);
+    assert_eq!(page.number(["hacluster_tls_lifetime_seconds{", "\"certificate\""]), 7.0 * 86_400.0);
+    let late = Validity { revoked_due: Some(at(2)), ..validity };
+    page.meters.show(Sample { validity: Some(late), ..Sample::default() });
+    assert_eq!(page.number([ends, "\"revoked\""]), 2.0 * 86_400.0);
 }
 
 #[test]
