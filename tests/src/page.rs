@@ -72,7 +72,7 @@ pub fn queries() -> Result<Vec<(String, String)>> {
             }
         }
         for noted in board["annotations"]["list"].as_array().into_iter().flatten() {
-            found.extend(noted["expr"].as_str().map(|query| (name.clone(), query.to_owned())));
+            found.extend(noted["target"]["expr"].as_str().map(|query| (name.clone(), query.to_owned())));
         }
     }
     ensure!(found.len() > 20, "only {} queries were found", found.len());

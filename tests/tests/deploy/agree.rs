@@ -1,11 +1,11 @@
 //! What stands in two files is the same in both: calls, numbers, names of services and their ports.
 
+use crate::{DEPLOY, installed, read};
 use anyhow::{Context, Result, ensure};
 use hacluster_proto::METHODS;
-use hacluster_tests::harness::{Skip, Suite};
+use hacluster_tests::harness::Suite;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 pub(crate) fn trials(suite: &mut Suite) {
@@ -13,12 +13,6 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("every_decision_has_a_number_of_its_own", decisions);
     suite.trial("every_address_of_the_compose_file_is_served_there", endpoints);
     suite.trial("kubernetes_takes_the_daemon_set", kubernetes);
-}
-
-const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
-
-fn read(name: &str) -> Result<String> {
-    fs::read_to_string(Path::new(DEPLOY).join(name)).context(name.to_owned())
 }
 
 /// First two cells of the page's rows: call, and the role that may make it.
@@ -128,12 +122,8 @@ fn endpoints() -> Result<()> {
 
 /// The schemas of a Kubernetes release, strictly.
 fn kubernetes() -> Result<()> {
-    let own = std::env::current_exe()?;
-    let schemas = own.ancestors().nth(3).map(|target| target.join("kubernetes-validate"));
-    let schemas: PathBuf = schemas.filter(|folder| folder.is_dir()).ok_or_else(|| {
-        let mend = "pip install --target TARGET_DIR/kubernetes-validate kubernetes-validate==1.37.0";
-        Skip(format!("needs kubernetes-validate: {mend}"))
-    })?;
+    let mend = "pip install --target TARGET_DIR/kubernetes-validate kubernetes-validate==1.37.0";
+    let schemas = installed("kubernetes-validate", mend)?;
     let mut command = Command::new("python3");
     command.args(["-m", "kubernetes_validate", "--strict"]).env("PYTHONPATH", schemas);
     let said = command.arg(Path::new(DEPLOY).join("kubernetes/daemonset.yaml")).output()?;

@@ -16,6 +16,8 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("a_stopped_container_takes_its_addresses_along", stopped);
     suite.trial("the_image_is_built_serves_says_it_is_well_and_leaves_nothing", image);
     suite.trial("what_the_agent_writes_outlives_its_container", volumes);
+    suite.trial("nobody_stops_the_agent_sooner_than_the_unit_does", patience);
+    suite.trial("pods_are_let_in_and_updated_one_after_the_other", pods);
     suite.trial("process_1_takes_in_what_scripts_leave_behind", orphans);
 }
 
@@ -127,6 +129,32 @@ fn volumes() -> Result<()> {
         ensure!(recipe.contains(&format!(":{written} ")), "the example leaves out {written}");
         ensure!(pods.contains(&format!("mountPath: {written}\n")), "Kubernetes loses {written}");
     }
+    Ok(())
+}
+
+/// How long handing over may take is the same for all who stop it.
+fn patience() -> Result<()> {
+    let after = |file: &str, key: &str| -> Result<String> {
+        let text = fs::read_to_string(Path::new(CONTAINERFILE).with_file_name(file))?;
+        let rest = text.split_once(key).with_context(|| format!("{file} has no {key}"))?.1;
+        Ok(rest.split_whitespace().next().unwrap_or_default().to_owned())
+    };
+    let unit = after("../systemd/hacluster-agent.service", "TimeoutStopSec=")?;
+    ensure!(after("Containerfile", "--stop-timeout ")? == unit, "the image's example");
+    ensure!(after("../kubernetes/daemonset.yaml", "terminationGracePeriodSeconds: ")? == unit, "Kubernetes");
+    Ok(())
+}
+
+/// What the schema does not ask for, and a cluster does.
+fn pods() -> Result<()> {
+    let pods = fs::read_to_string(Path::new(CONTAINERFILE).with_file_name("../kubernetes/daemonset.yaml"))?;
+    let has = |line: &str| pods.lines().any(|other| other.trim() == line);
+    // Otherwise the namespace refuses pods that are in the node's network.
+    ensure!(has("hostNetwork: true") && has("pod-security.kubernetes.io/enforce: privileged"), "{pods}");
+    // Otherwise the next node is stopped while this one starts.
+    ensure!(has("maxUnavailable: 1") && has("readinessProbe:") && has("minReadySeconds: 10"), "{pods}");
+    // The agent asks nothing of the API server.
+    ensure!(has("automountServiceAccountToken: false"), "{pods}");
     Ok(())
 }
 

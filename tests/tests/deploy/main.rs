@@ -4,25 +4,48 @@
 //! |---|---|
 //! | [`manager`] | what the service manager is told, and when it is told nothing |
 //! | [`agree`] | what two files say of the same thing |
+//! | [`boards`] | dashboards by Grafana's types and grammars |
 //! | [`container`] | the agent as process 1, and the image |
 //! | [`dashboards`] | metrics and queries of dashboards and alert rules |
 //! | [`documents`] | what the documents say, done |
 //! | [`units`] | systemd units, as systemd itself judges them |
 //! | [`samples`] | collector, Prometheus and Grafana: whether their parts fit |
+//! | [`settings`] | compose file, collector, Tempo, provisioning: whether each key is one |
 //! | [`package`] | the Debian package: built, installed, started, upgraded, removed, purged |
 //!
 //! Needs the right to make network namespaces; the package needs root. Skipped by name without.
 
 mod agree;
+mod boards;
 mod container;
 mod dashboards;
 mod documents;
 mod manager;
 mod package;
 mod samples;
+mod settings;
 mod units;
 
-use hacluster_tests::harness::Suite;
+use anyhow::{Context, Result};
+use hacluster_tests::harness::{Skip, Suite};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What is shipped.
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
+
+/// A file that is shipped.
+fn read(name: &str) -> Result<String> {
+    fs::read_to_string(Path::new(DEPLOY).join(name)).context(name.to_owned())
+}
+
+/// The folder `name` beside what is built, where .ci/run installs a checker; `mend` is how a person does.
+fn installed(name: &str, mend: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.ancestors().nth(3).map(|target| target.join(name));
+    let folder = folder.filter(|folder| folder.is_dir());
+    Ok(folder.ok_or_else(|| Skip(format!("needs {name}: {mend}")))?)
+}
 
 fn main() {
     let mut suite = Suite::enter();
@@ -32,6 +55,8 @@ fn main() {
     manager::trials(&mut suite);
     container::trials(&mut suite);
     agree::trials(&mut suite);
+    boards::trials(&mut suite);
+    settings::trials(&mut suite);
     samples::trials(&mut suite);
     units::trials(&mut suite);
     suite.run();

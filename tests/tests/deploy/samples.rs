@@ -1,6 +1,7 @@
 //! Samples for collector, Prometheus and Grafana: what a part of one refers to is defined, and what is defined
 //! is used.
 
+use crate::{DEPLOY, read};
 use anyhow::{Context, Result, ensure};
 use hacluster_tests::harness::{Skip, Suite};
 use hacluster_tests::page::RULES;
@@ -17,12 +18,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("each_alert_has_a_case_for_and_one_against_it", cases);
 }
 
-const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
 const RULE_TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/rules.test.yml");
-
-fn read(name: &str) -> Result<String> {
-    fs::read_to_string(Path::new(DEPLOY).join(name)).context(name.to_owned())
-}
 
 /// Keys right below the section `head` of `yaml`.
 fn below<'a>(yaml: &'a str, head: &str) -> BTreeSet<&'a str> {
