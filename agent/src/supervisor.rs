@@ -301,7 +301,7 @@ impl Supervisor {
     /// Balances what is to be balanced, or goes on with what that is now.
     fn balance(&self) {
         if let Err(error) = self.lvs.configure(&self.in_force.loaded.config) {
-            tracing::error!("{error:#}; nothing is balanced, virtual routers go on");
+            tracing::error!("{error:#}; virtual routers go on");
         }
     }
 

@@ -49,21 +49,19 @@ impl Changes {
 
     /// One more.
     pub fn add(&self, of: &Transition) {
-        let kind = usize::try_from(i32::from(convert::reason(&of.reason))).unwrap_or(0);
-        let to = StateKind::ALL.iter().position(|state| *state == of.to);
-        if let Some(count) = to.and_then(|to| self.0[to].get(kind)) {
-            count.add_one();
+        let kind = usize::try_from(i32::from(convert::reason(&of.reason))).ok();
+        let kind = kind.filter(|kind| *kind < Self::KINDS).unwrap_or(ReasonKind::Unspecified as usize);
+        if let Some(to) = StateKind::ALL.iter().position(|state| *state == of.to) {
+            self.0[to][kind].add_one();
         }
     }
 
     /// Every pair with how often it was so far; most never are.
     pub fn all(&self) -> impl Iterator<Item = (StateKind, ReasonKind, u64)> {
-        StateKind::ALL.iter().zip(&self.0).flat_map(|(state, counts)| {
-            let kinds = counts
-                .iter()
-                .zip(0..)
-                .filter_map(|(count, kind)| Some((*state, ReasonKind::try_from(kind).ok()?, count.get())));
-            kinds.collect::<Vec<_>>()
+        StateKind::ALL.into_iter().zip(&self.0).flat_map(|(state, counts)| {
+            let kinds = counts.iter().zip(0..);
+            kinds
+                .filter_map(move |(count, kind)| Some((state, ReasonKind::try_from(kind).ok()?, count.get())))
         })
     }
 }
@@ -205,6 +203,15 @@ mod tests {
         let expected =
             [(StateKind::Initialize, ReasonKind::Stopped, 1), (StateKind::Fault, ReasonKind::Fault, 2)];
         assert_eq!(some, expected);
+    }
+
+    /// A kind that the contract gets would be counted as one that is not known.
+    #[test]
+    fn there_is_room_for_every_kind_of_reason() {
+        let kinds: Vec<_> = (0..1_000).filter_map(|number| ReasonKind::try_from(number).ok()).collect();
+        let room: Vec<_> = Changes::default().all().map(|(_, kind, _)| kind).collect();
+        assert_eq!(room, kinds.repeat(StateKind::ALL.len()), "make Changes::KINDS more");
+        assert!(kinds.len() > 12);
     }
 
     #[test]

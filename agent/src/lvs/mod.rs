@@ -9,7 +9,8 @@
 //!
 //! Contract: two threads of its own, behind bounded queues; virtual routers never wait for it, and go
 //! on without it. A kernel without IPVS, or one that does not answer, is said, and the former looked for
-//! again. What is in the kernel and not ours is never touched; what a killed agent left is adopted, or removed where nobody wants it any more.
+//! again. What is in the kernel and not ours is never touched; what a killed agent left is adopted, or removed where
+//! nobody wants it any more.
 
 mod configure;
 mod daemons;
@@ -146,7 +147,7 @@ impl Lvs {
     /// Puts `config` in force; begins when there is something to balance, or something left to remove.
     ///
     /// # Errors
-    /// When the kernel refuses the threads.
+    /// When the kernel refuses the threads, or they do not take it: what became of virtual servers, and the mend.
     pub fn configure(&self, config: &Config) -> anyhow::Result<()> {
         self.configure_with(config, Ipvs::open)
     }
@@ -164,11 +165,11 @@ impl Lvs {
         }
         let begun = match running.take() {
             Some(running) => running,
-            None => self.start(config, record, open)?,
+            None => self.start(config, record, open).context("nothing is balanced")?,
         };
         let told = begun.messages.try_send(Message::Configure(Box::new(config.clone())));
         *running = Some(begun);
-        told.map_err(|_| anyhow!("the thread of virtual servers has too much to do"))
+        told.map_err(|error| not_told(&error))
     }
 
     fn start<K: hands::Kernel>(
@@ -294,6 +295,21 @@ impl Lvs {
         if !kernel.is_finished() {
             tracing::warn!("virtual servers may stay in the kernel: it does not answer");
         }
+    }
+}
+
+/// What becomes of virtual servers whose desk did not take a configuration, and the mend.
+fn not_told(error: &TrySendError<Message>) -> anyhow::Error {
+    let lasts = "virtual servers stay as they were configured before";
+    match error {
+        TrySendError::Full(_) => anyhow!(
+            "{lasts}: their thread has {MESSAGES} orders to do first; reload again (haclusterctl reload), and see \
+             what takes the node's CPU where that does not help"
+        ),
+        TrySendError::Closed(_) => anyhow!(
+            "{lasts}, and nobody checks their real servers: their thread has ended; restart the agent, which takes \
+             over what it left in the kernel"
+        ),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The record of virtual servers and sync daemons that we may have set, so that a successor of a killed agent knows which
-//! are its own: what it does not name it removes, what nobody of us recorded it never touches.
+//! The record of virtual servers and sync daemons that we may have set, so that a successor of a killed agent knows
+//! which are its own: what it does not name it removes, what nobody of us recorded it never touches.
 //!
 //! ```text
 //!   RUN_DIR/services.json   ["tcp 192.0.2.1:80", "fwmark 3", "fwmark 3 ipv6", "sync master 51 eth0"]

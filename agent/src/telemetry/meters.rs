@@ -94,8 +94,8 @@ pub(super) struct Meters {
     receive_delay: Histogram<f64>,
     check_lateness: Histogram<f64>,
     shown: Shown,
-    /// What was told of each router's timers, and of the adverts it read. Its tally is what it is known by: a router that starts anew
-    /// counts anew.
+    /// What was told of each router's timers, and of the adverts it read. Its tally is what it is known by: a router
+    /// that starts anew counts anew.
     told: BTreeMap<usize, (Arc<Tally>, [Told; 2])>,
     told_of_checks: Option<(Arc<Counted>, Told)>,
     /// Virtual servers whose transitions have series already, before the first one.

@@ -1,8 +1,8 @@
 //! A kernel that keeps whoever asks it waiting, as one whose IPVS locked up does.
 
 use super::super::hands::Kernel;
-use super::super::{Ask, Lvs};
-use super::{config, virtual_server, web};
+use super::super::{Ask, Lvs, not_told};
+use super::{Message, config, virtual_server, web};
 use crate::board::Board;
 use crate::chronicle::tests::chronicle;
 use crate::mailbox::mailbox;
@@ -12,6 +12,7 @@ use hacluster_net::poll::Wake;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
 
 /// Answers nothing until it is told to.
 #[derive(Clone, Default)]
@@ -133,4 +134,17 @@ fn a_kernel_that_answers_late_gets_the_newest_configuration() {
     }
     lvs.stop();
     assert!(kernel.0.0.lock().unwrap().services.is_empty(), "what is ours leaves");
+}
+
+#[test]
+fn who_cannot_be_told_of_a_reload_is_said_with_what_lasts_and_the_mend() {
+    let message = || Message::Configure(config(Vec::new()));
+    let (full, ended) = (TrySendError::Full(message()), TrySendError::Closed(message()));
+    for (error, words) in [
+        (full, ["stay as they were configured before", "has 64 orders to do first", "reload again"]),
+        (ended, ["stay as they were configured before", "has ended", "restart the agent"]),
+    ] {
+        let text = not_told(&error).to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    }
 }

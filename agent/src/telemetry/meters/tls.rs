@@ -33,7 +33,8 @@ pub(super) fn instruments(book: &mut Book<'_>, shown: &Shown) {
             ("revoked", |of| of.revoked_due.map(since_1970)),
         ],
     );
-    let text = "For how long the certificate in use counts in all: of one that lives for days only, the end is always near";
+    let text =
+        "For how long the certificate in use counts in all; the end of one of a few days is always near";
     gauge("hacluster.tls.lifetime", text, &[("certificate", |of| Some(lifetime(of)))]);
 }
 
