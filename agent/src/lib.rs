@@ -42,7 +42,7 @@ pub mod reload;
 pub mod rundir;
 pub mod script;
 pub mod service_manager;
-mod startup;
+pub mod startup;
 pub mod story;
 mod successor;
 pub mod supervisor;

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use hacluster_agent::args::Args;
+use hacluster_agent::startup::NothingRuns;
 use hacluster_agent::{dry_run, init, log, script, supervisor};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
 
 fn failed(error: anyhow::Error) -> ExitCode {
     tracing::error!("{error:#}");
-    ExitCode::from(2)
+    ExitCode::from(if error.is::<NothingRuns>() { NothingRuns::STATUS } else { 2 })
 }
 
 /// The small process that forks so that the agent need not.

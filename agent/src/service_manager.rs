@@ -46,9 +46,11 @@ impl ServiceManager {
         Self { commands, orders, period, next: clock::now(), asked }
     }
 
-    /// The agent runs, with so many virtual routers.
-    pub fn ready(&self, routers: usize) {
-        let status = format!("{routers} virtual router(s)");
+    /// The agent runs, with so many virtual routers; or goes on so, although another configuration was
+    /// wanted that is `refused` for this reason.
+    pub fn ready(&self, routers: usize, refused: Option<&str>) {
+        let refused = refused.map(|why| format!("; reload refused: {why}")).unwrap_or_default();
+        let status = format!("{routers} virtual router(s){refused}");
         tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 

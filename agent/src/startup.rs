@@ -1,8 +1,26 @@
-//! How long nothing runs after the start.
+//! How long nothing runs after the start, and when nothing ever will.
 
 use hacluster_conf::model::Global;
 use hacluster_core::time::Duration;
 use nix::time::{ClockId, clock_gettime};
+use std::fmt;
+
+/// Nothing that is written can run; trying again is no use until somebody writes something else.
+#[derive(Debug)]
+pub struct NothingRuns(pub(crate) String);
+
+impl NothingRuns {
+    /// Exit status (`EX_CONFIG`): the service manager does not start an agent again that ends with it.
+    pub const STATUS: u8 = 78;
+}
+
+impl fmt::Display for NothingRuns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nothing can run: {}", self.0)
+    }
+}
+
+impl std::error::Error for NothingRuns {}
 
 /// `vrrp_startup_delay`, or what is missing to `vrrp_delay_after_boot`, whichever is longer.
 pub(crate) fn delay(global: &Global) -> Duration {

@@ -20,7 +20,7 @@ use crate::protocol::{self, Command, Ended, GroupDefinition, Queues};
 use crate::reload::{Ask, Reloaded, diagnostics_json, effect_of, ending, refusal, say};
 use crate::rundir::{self, RunDir};
 use crate::service_manager::ServiceManager;
-use crate::startup;
+use crate::startup::{self, NothingRuns};
 use crate::successor::{self, Ending};
 use crate::telemetry::Telemetry;
 use crate::teller::Teller;
@@ -89,7 +89,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let loaded = &in_force.loaded;
     if let Some(fatal) = loaded.diagnostics.iter().find(|found| found.severity == Severity::Fatal) {
         orphans::release(&args, &loaded.config);
-        bail!("nothing can run: {}", render::line(fatal, &loaded.sources));
+        return Err(NothingRuns(render::line(fatal, &loaded.sources)).into());
     }
     say(&loaded.diagnostics, loaded);
     sched::require_network_capabilities()?;
@@ -205,7 +205,7 @@ impl Supervisor {
         waiter.add(ended, 1)?;
         waiter.add(self.asks.wake(), 2)?;
         let begins = clock::now() + startup::delay(&self.in_force.loaded.config.global);
-        self.service_manager.ready(self.in_force.loaded.config.routers.len());
+        self.service_manager.ready(self.in_force.loaded.config.routers.len(), None);
         let mut begun = notify.is_ready() && self.begin(begins);
         loop {
             let begins_at = Some(begins).filter(|_| !begun && notify.is_ready());
@@ -319,7 +319,8 @@ impl Supervisor {
         }
         self.service_manager.reloading();
         let reloaded = self.load_anew(begun, false);
-        self.service_manager.ready(self.in_force.loaded.config.routers.len());
+        let refused = reloaded.is_refused().then_some(reloaded.text.as_str());
+        self.service_manager.ready(self.in_force.loaded.config.routers.len(), refused);
         reloaded
     }
 

@@ -78,7 +78,7 @@ fn an_unknown_option_suggests_the_nearest() {
 fn a_file_that_cannot_run_ends_with_one_clear_line() {
     let output = agent(&["--config", "/nonexistent/keepalived.conf"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(78));
     assert!(text.contains("nothing can run") && text.contains("/nonexistent/"), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
 }

@@ -78,8 +78,11 @@ pub(crate) struct ClientTlsFiles {
 /// # Errors
 /// [`Usage`]: no such context, two places at once, or a file that cannot be read or understood.
 pub(crate) fn resolve(args: &ContextArgs) -> anyhow::Result<Where> {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    misspelt(names).iter().for_each(|warning| eprintln!("{warning}"));
+    // Beside these no variable counts; and a unit's own ones are in the environment of what it runs.
+    if args.socket.is_none() && args.run_dir.is_none() {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        misspelt(names).iter().for_each(|warning| eprintln!("{warning}"));
+    }
     resolve_in(args, &Surroundings::now())
 }
 

@@ -80,7 +80,8 @@ fn exists(program: &Path, rest: &str) -> Result<()> {
 /// Each quotation of the page on troubleshooting stands in a program; `...` is what differs. Commands are
 /// looked at by [`mentioned`], and the programs of others are not ours to search.
 fn quoted() -> Result<()> {
-    const COMMANDS: [&str; 4] = ["haclusterctl ", "hacluster-agent ", "tcpdump ", "journalctl "];
+    const COMMANDS: [&str; 5] =
+        ["haclusterctl ", "hacluster-agent ", "systemctl ", "tcpdump ", "journalctl "];
     let said = said_by_programs(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")))?;
     let pages = pages()?;
     let page = pages.iter().find(|page| name(page) == "troubleshooting.md").context("no such page")?;

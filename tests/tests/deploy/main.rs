@@ -11,25 +11,29 @@
 //! | [`units`] | systemd units, as systemd itself judges them |
 //! | [`samples`] | collector, Prometheus and Grafana: whether their parts fit |
 //! | [`settings`] | compose file, collector, Tempo, provisioning: whether each key is one |
-//! | [`package`] | the Debian package: built, installed, started, upgraded, removed, purged |
+//! | [`systemd`] | package and units under systemd itself, process 1 of a throw-away [`machine`] |
+//! | [`package`] | the Debian package: built, whole, and where there is no service manager |
 //!
-//! Needs the right to make network namespaces; the package needs root. Skipped by name without.
+//! Needs the right to make network namespaces; package and systemd need root. Skipped by name without.
 
 mod agree;
 mod boards;
 mod container;
 mod dashboards;
 mod documents;
+mod machine;
 mod manager;
 mod package;
 mod samples;
 mod settings;
+mod systemd;
 mod units;
 
 use anyhow::{Context, Result};
 use hacluster_tests::harness::{Skip, Suite};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is shipped.
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
@@ -49,7 +53,9 @@ fn installed(name: &str, mend: &str) -> Result<PathBuf> {
 
 fn main() {
     let mut suite = Suite::enter();
-    package::trials(&mut suite); // the longest first
+    let package = Arc::default();
+    systemd::trials(&mut suite, &package); // the longest first
+    package::trials(&mut suite, &package);
     dashboards::trials(&mut suite);
     documents::trials(&mut suite);
     manager::trials(&mut suite);

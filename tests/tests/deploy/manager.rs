@@ -59,6 +59,12 @@ fn told() -> Result<()> {
         agent.signal(Signal::SIGHUP)?;
         wait_for("the reload's end", LIMIT, || count(&words, "READY=1") == 2)?;
         ensure!(count(&words, "RELOADING=1") == 1, "{words:?}");
+        fs::write(left.directory().join("keepalived.conf"), "vrrp_instance VI_1 {\n    interface\n")?;
+        agent.signal(Signal::SIGHUP)?;
+        wait_for("the refusal", LIMIT, || count(&words, "READY=1") == 3)?;
+        let refusals = words.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refused = |word: &String| word.starts_with("STATUS=1 virtual router(s); reload refused: ");
+        ensure!(refusals.iter().any(refused), "{refusals:?}");
         agent.stop()?;
         wait_for("STOPPING", LIMIT, || count(&words, "STOPPING=1") == 1)?;
         ensure!(count(&words, "WATCHDOG=1") == 0, "nobody asked for it: {words:?}");

@@ -1,18 +1,41 @@
-//! The Debian package on a copy of this very machine: a layer over its file system that is thrown away.
+//! The Debian package: built once, and on a copy of this very machine, a layer over its file system that is
+//! thrown away, where no service manager runs. With one: [`super::systemd`].
 
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::Agent;
 use hacluster_tests::harness::{Skip, Suite};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) fn trials(suite: &mut Suite) {
-    suite.trial("the_debian_package_is_installed_started_upgraded_removed_and_purged", package);
+pub(crate) fn trials(suite: &mut Suite, package: &Arc<Package>) {
+    let package = package.clone();
+    suite.trial("the_debian_package_is_whole_runs_without_systemd_and_goes_without_a_trace", move || {
+        whole(&package)
+    });
 }
 
 const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/package.sh");
 
+/// The package, built when it is first asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Package(Mutex<Option<(tempfile::TempDir, PathBuf)>>);
+
+impl Package {
+    /// The file.
+    pub(crate) fn file(&self) -> Result<PathBuf> {
+        needs("dpkg-deb")?;
+        let mut built = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, file)) = &*built {
+            return Ok(file.clone());
+        }
+        let directory = tempfile::tempdir()?;
+        let file = build(directory.path())?;
+        *built = Some((directory, file.clone()));
+        Ok(file)
+    }
+}
 fn needs(program: &str) -> Result<()> {
     match Command::new(program).arg("--version").output() {
         Ok(_) => Ok(()),
@@ -45,16 +68,15 @@ fn build(output: &Path) -> Result<PathBuf> {
     files.find(|file| file.extension().is_some_and(|kind| kind == "deb")).context("no package was made")
 }
 
-fn package() -> Result<()> {
-    ["dpkg-deb", "unshare", "setpriv"].into_iter().try_for_each(needs)?;
+fn whole(package: &Package) -> Result<()> {
+    ["unshare", "setpriv"].into_iter().try_for_each(needs)?;
     if !nix::unistd::Uid::effective().is_root() {
         return Err(Skip("needs root, for a layer over the file system".to_owned()).into());
     }
     let directory = tempfile::tempdir()?;
-    let package = build(directory.path())?;
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--", "bash", SCRIPT]);
-    command.arg(&package).arg(directory.path()).arg(TREE);
+    command.arg(package.file()?).arg(directory.path()).arg(TREE);
     let said = succeed("the package", command.output()?)?;
     ensure!(said.contains("all is well"), "{said}");
     Ok(())

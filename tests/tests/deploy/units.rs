@@ -6,7 +6,7 @@
 //! ```
 
 use anyhow::{Context, Result, ensure};
-use hacluster_lab::{Agent, Lab};
+use hacluster_lab::{Agent, Ctl, Lab};
 use hacluster_tests::harness::{Instance, Skip, Suite, VIP, copy_program, hold, pair};
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -43,12 +43,14 @@ fn analyze(arguments: &[&str]) -> Result<Output> {
         .map_err(|_| Skip("needs systemd-analyze: apt-get install systemd".to_owned()).into())
 }
 
-/// The units in a directory of their own, with the drop-ins, naming a program that is here.
+/// The units in a directory of their own, with the drop-ins, naming programs that are here.
 fn lay_out(directory: &Path, drop_ins: &[&str]) -> Result<String> {
     let program = Agent::find()?.binary.display().to_string();
+    let ctl = Ctl::find()?.binary.display().to_string();
     for name in ["hacluster-agent.service", "hacluster-agent@.service"] {
         let unit = fs::read_to_string(Path::new(UNITS).join(name)).context(name)?;
-        fs::write(directory.join(name), unit.replace("/usr/sbin/hacluster-agent", &program))?;
+        let unit = unit.replace("/usr/sbin/hacluster-agent", &program).replace("/usr/bin/haclusterctl", &ctl);
+        fs::write(directory.join(name), unit)?;
     }
     for (name, unit) in
         drop_ins.iter().flat_map(|name| [(name, "hacluster-agent"), (name, "hacluster-agent@")])

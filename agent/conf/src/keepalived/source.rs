@@ -45,6 +45,16 @@ fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text.to_owned())
 }
 
+/// Many a file is its owner's alone for the password in it, and the unit runs as another user.
+fn refused(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ io::ErrorKind::PermissionDenied => {
+            io::Error::new(kind, format!("{error}; for the unit's user: chgrp _hacluster and chmod g+r"))
+        }
+        _ => error,
+    }
+}
+
 impl Source for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         // Asked before opening: opening a FIFO would wait for a writer.
@@ -52,7 +62,7 @@ impl Source for Disk {
             return Err(invalid("not a regular file"));
         }
         let mut bytes = Vec::new();
-        File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        File::open(path).map_err(refused)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(invalid("larger than 8 MiB"));
         }
