@@ -3,8 +3,9 @@
 use crate::{DEPLOY, installed, read};
 use anyhow::{Context, Result, ensure};
 use hacluster_tests::harness::{Skip, Suite};
-use hacluster_tests::page::queries;
+use hacluster_tests::page::{names, queries};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -137,6 +138,7 @@ fn languages() -> Result<()> {
         let selector = query.trim_start_matches('{').split('}').next().unwrap_or_default();
         let known = selector.split(',').all(|one| indexed.iter().any(|label| one.trim().starts_with(label)));
         ensure!(known, "Loki has no such labels: {query}");
+        ensure!(selector.contains("service_namespace=~\"$cluster\""), "all clusters: {query}");
     }
     for wrong in [("loki", "{a=\"b\"} | vrrp.router=\"c\""), ("tempo", "{ resource.service.name == \"a\" }")]
     {
@@ -171,11 +173,27 @@ fn places() -> Result<()> {
     Ok(())
 }
 
+/// Names of metrics, those of labels left out.
+fn metrics(query: &str) -> BTreeSet<String> {
+    let lists = [("{", '}'), (" by (", ')'), (" on (", ')')];
+    let bare = lists.iter().fold(query.to_owned(), |text, (begin, end)| {
+        let mut parts = text.split(begin);
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| text + " " + part.split_once(*end).map_or("", |(_, rest)| rest))
+    });
+    names(&bare)
+}
+
 /// Names come twice where clusters share a store; and what is counted over one step of a graph, which may have a
 /// single sample, is not seen.
 fn questions() -> Result<()> {
     for (name, query) in queries()? {
         ensure!(!query.contains("[$__interval]"), "{name}: $__rate_interval, in {query}");
+        for metric in metrics(&query) {
+            let asked = query.matches(&metric).count();
+            let picked = query.matches(&format!("{metric}{{service_namespace=~\"$cluster\"")).count();
+            ensure!(asked == picked, "{name}: {metric} of clusters that are not picked, in {query}");
+        }
         for part in query.split(" by (").skip(1).chain(query.split(" on (").skip(1)) {
             let labels: Vec<_> = part.split(')').next().unwrap_or_default().split(", ").collect();
             let names = ["instance", "vrrp_router", "lvs_service"].iter().any(|label| labels.contains(label));

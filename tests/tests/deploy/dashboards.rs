@@ -78,6 +78,7 @@ fn promtool() -> Result<()> {
             ("$__rate_interval", "1m"),
             ("$__interval", "1m"),
             ("$__range", "1h"),
+            ("$cluster", ".*"),
             ("$router", ".*"),
             ("$service", ".*"),
         ];
