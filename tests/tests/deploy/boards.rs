@@ -17,6 +17,7 @@ pub(crate) fn trials(suite: &mut Suite) {
     suite.trial("dashboards_are_of_grafanas_types", types);
     suite.trial("tempo_and_loki_are_asked_in_their_languages", languages);
     suite.trial("panels_lie_beside_each_other", places);
+    suite.trial("links_lead_to_a_dashboard_and_a_variable_of_it", links);
     suite.trial("queries_keep_clusters_apart_and_miss_no_change", questions);
 }
 
@@ -126,7 +127,8 @@ fn languages() -> Result<()> {
     let asked = targets.filter_map(|target| {
         let store = target["datasource"]["type"].as_str()?;
         let query = target["query"].as_str().or(target["expr"].as_str())?;
-        (store != "prometheus").then_some((store, query))
+        // An id is looked up, not searched for.
+        (store != "prometheus" && query != "$trace").then_some((store, query))
     });
     let asked: Vec<_> = asked.collect();
     ensure!(asked.len() >= 4, "{asked:?}");
@@ -168,6 +170,29 @@ fn places() -> Result<()> {
                     && below.start < down.end
             });
             ensure!(!over, "{name}: the panel at {across:?}, {down:?} covers another");
+        }
+    }
+    Ok(())
+}
+
+fn links() -> Result<()> {
+    let boards = boards()?;
+    let of = |uid: &str| boards.iter().find(|(_, board)| board["uid"] == uid).map(|(_, board)| board);
+    let panels = boards.iter().flat_map(|(_, board)| panels(board));
+    let links =
+        panels.flat_map(|panel| panel["fieldConfig"]["defaults"]["links"].as_array().into_iter().flatten());
+    let urls: Vec<_> = links.filter_map(|link| link["url"].as_str()).collect();
+    ensure!(urls.len() >= 3, "a router's life, and traces of two kinds: {urls:?}");
+    for url in urls {
+        let path = url.strip_prefix("/d/").with_context(|| format!("{url} leads out of Grafana"))?;
+        let (uid, query) = path.split_once('?').context(url.to_owned())?;
+        let board = of(uid).with_context(|| format!("{url}: no such dashboard"))?;
+        let variables: Vec<_> = board["templating"]["list"].as_array().into_iter().flatten().collect();
+        for name in query.split('&').filter_map(|part| part.strip_prefix("var-")?.split('=').next()) {
+            ensure!(
+                variables.iter().any(|known| known["name"] == name),
+                "{url}: {uid} has no variable {name}"
+            );
         }
     }
     Ok(())

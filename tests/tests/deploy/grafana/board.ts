@@ -74,6 +74,7 @@ export type Board = Omit<Json<raw.Dashboard>, 'panels' | 'annotations' | 'templa
     | Panel<'state-timeline', states.Options, states.FieldConfig>
     | Panel<'table', table.Options, TableFieldOptions>
     | Panel<'timeseries', series.Options, GraphFieldConfig>
+    | Panel<'traces', Record<string, never>, Record<string, never>>
   )[];
   annotations: { list: Annotation[] };
   templating: { list: Variable[] };
