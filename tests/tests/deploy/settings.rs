@@ -30,6 +30,7 @@ const ALL: [About; 4] = [
         mistakes: &[
             ["limit_mib", "limit_mb"],
             ["timeout: 1s", "timeout: 1"],
+            ["    timeout: 30s\n", ""],
             ["http://loki", "loki"],
             ["tempo:4317", "http://tempo:4317"],
             ["resource_to_telemetry_conversion", "resource_to_labels"],
