@@ -28,6 +28,7 @@ pub(crate) fn parameters(router: &VirtualRouter, fast_takeover: bool, orders: Or
         lower_prio_no_advert: router.lower_prio_no_advert,
         higher_prio_send_advert: router.higher_prio_send_advert,
         lowered_advert_delay: if orders.helped { HANDOVER_MAX } else { Duration::ZERO },
+        phase: Duration::ZERO,
         announce: Announce {
             master_rounds: garp.master_repeat,
             master_delay: garp.master_delay,

@@ -2,9 +2,11 @@
 
 use super::Notice;
 use super::arrival::{Arrivals, Lead, plausible};
+use super::schedule::phase;
 use super::tracking::Watched;
 use crate::event::{Event, EventSender, Identity, What};
 use crate::fact::{Fact, GroupNow, Setup, Standing};
+use crate::kernel::RouterId;
 use crate::orders::Orders;
 use crate::story::Trail;
 use crate::tally::Tally;
@@ -31,6 +33,7 @@ const MASTER_INTERVAL: Duration = Duration::from_secs(1);
 /// A virtual router that runs, or waits for its interface.
 #[derive(Debug)]
 pub(super) struct Router {
+    id: RouterId,
     /// Place of its interface among the engine's ports.
     pub(super) port: usize,
     pub(super) identity: Arc<Identity>,
@@ -116,6 +119,7 @@ impl Counter {
 
 impl Router {
     pub(super) fn new(
+        id: RouterId,
         port: usize,
         configured: VirtualRouter,
         fast_takeover: bool,
@@ -124,14 +128,17 @@ impl Router {
         source: Option<Ipv4Addr>,
     ) -> Self {
         let source = source.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let told = translate::parameters(&configured, fast_takeover, orders);
+        let parameters = Parameters { phase: phase(id, told.interval), ..told };
         Self {
+            id,
             port,
             identity: Arc::new(Identity {
                 name: configured.name.clone(),
                 vrid: configured.vrid,
                 interface: configured.interface.clone(),
             }),
-            machine: Machine::new(translate::parameters(&configured, fast_takeover, orders), source),
+            machine: Machine::new(parameters, source),
             expected: translate::expectation(&configured, orders),
             template: Template::new(&translate::outgoing(&configured, source)),
             configured,
@@ -187,7 +194,8 @@ impl Router {
     /// What the machine is told to be.
     pub(super) fn parameters(&self) -> Parameters {
         let told = translate::parameters(&self.configured, self.fast_takeover, self.orders);
-        Parameters { priority: self.orders.priority(self.watched.priority(self.configured.priority)), ..told }
+        let priority = self.orders.priority(self.watched.priority(self.configured.priority));
+        Parameters { priority, phase: phase(self.id, told.interval), ..told }
     }
 
     /// Adverts leave from `source`.

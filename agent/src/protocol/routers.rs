@@ -81,7 +81,7 @@ impl Engine {
         let interface_source = port.now.and_then(|now| now.source);
         let source = source_of(&configured, interface_source);
         let place = Place { interface: configured.interface.clone(), vrid: configured.vrid };
-        let mut router = Router::new(number, configured, fast_takeover, orders, waits, source);
+        let mut router = Router::new(id, number, configured, fast_takeover, orders, waits, source);
         router.watched.know(self.told.get(&router.identity.place()));
         let definition = definition(id, &router);
         router.retell(clock::now(), &self.queues.events);

@@ -1,8 +1,21 @@
 //! The deadlines of all virtual routers.
 
 use crate::kernel::RouterId;
-use hacluster_core::time::Instant;
+use hacluster_core::interval::Seconds;
+use hacluster_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Routers that advertise in one moment. Sending together costs a quarter of the processor time of sending one by
+/// one, and those of a thousand leave up to 10 ms apart, now more and now less: so many stay below half a millisecond.
+const TOGETHER: u32 = 64;
+/// Moments in a quarter of an interval.
+const MOMENTS: u32 = 32;
+
+/// Where in `interval` the router `id` advertises; neighbours in the file are neighbours in time.
+pub(super) fn phase(id: RouterId, interval: Seconds) -> Duration {
+    let quarter = interval.duration().as_micros() / 4;
+    Duration::from_micros(quarter * u64::from(id.0 / TOGETHER % MOMENTS) / u64::from(MOMENTS))
+}
 
 /// At most one deadline per router.
 #[derive(Debug, Default)]
@@ -45,6 +58,16 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn routers_that_begin_together_advertise_apart() {
+        let phases = |count: u32| (0..count).map(|id| phase(RouterId(id), Seconds::ONE).as_micros());
+        assert!(phases(TOGETHER).all(|at| at == 0), "few are where the protocol has them");
+        let mut moments = BTreeMap::<u64, u32>::new();
+        phases(4_000).for_each(|at| *moments.entry(at).or_default() += 1);
+        assert_eq!(moments.len(), MOMENTS as usize);
+        assert!(moments.iter().all(|(at, count)| *at < 250_000 && *count <= 2 * TOGETHER), "{moments:?}");
+    }
 
     #[test]
     fn deadlines_come_in_order_and_move() {

@@ -79,6 +79,7 @@ fn instance(block: &str) -> Option<Instance> {
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
             lowered_advert_delay: Duration::ZERO,
+            phase: Duration::ZERO,
             announce: SILENT,
         },
         auth: after("auth_pass").map_or(Auth::None, |password| Auth::pass(password.as_bytes())),

@@ -149,6 +149,7 @@ fn draw_parameters(rng: &mut Rng, interval: Seconds, priority: Priority, modes: 
         higher_prio_send_advert: rng.chance(700),
         // Not drawn: seeds keep the worlds they had.
         lowered_advert_delay: Duration::from_millis(if priority.get().is_multiple_of(2) { 100 } else { 0 }),
+        phase: Duration::from_millis(u64::from(priority.get()) * 2),
         announce: Announce {
             master_rounds: 5,
             master_delay: Duration::from_secs(rng.pick(&[0, 1, 5])),

@@ -20,6 +20,7 @@ pub(super) fn parameters(priority: u8) -> Parameters {
         lower_prio_no_advert: false,
         higher_prio_send_advert: false,
         lowered_advert_delay: Duration::ZERO,
+        phase: Duration::ZERO,
         announce: Announce {
             master_rounds: 1,
             master_delay: Duration::ZERO,

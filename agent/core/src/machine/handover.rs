@@ -175,7 +175,7 @@ impl Machine {
         let before = self.priority();
         self.lead = rightful(lead);
         let lead_ended = self.lead.is_none();
-        let (interval, priority) = (self.parameters.interval.duration(), self.priority());
+        let (parameters, priority) = (self.parameters, self.priority());
         if let State::Backup(Backup { preparing: Some(preparing), .. }) = &mut self.state {
             preparing.lead = self.lead;
         }
@@ -184,7 +184,7 @@ impl Machine {
             master.handover.former = None; // it may rule again
         }
         if priority != before {
-            master.next_advert = now + interval;
+            master.next_advert = parameters.advert_after(now);
             self.actions.push_back(Action::Advertise(priority));
         }
     }
@@ -210,7 +210,7 @@ impl Machine {
         let (parameters, priority) = (self.parameters, self.priority());
         let State::Master(master) = &mut self.state else { return };
         if master.handover.confirm.take_if(|at| now >= *at).is_some() {
-            master.next_advert = now + parameters.interval.duration();
+            master.next_advert = parameters.advert_after(now);
             self.actions.push_back(Action::Advertise(priority));
             self.actions.push_back(Action::Announce { rounds: parameters.announce.lower_prio_rounds.max(1) });
         }

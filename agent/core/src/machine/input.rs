@@ -88,6 +88,10 @@ pub struct Parameters {
     /// As master whose priority fell, keep that to oneself for so long: somebody can be handed the router
     /// meanwhile. Zero where nobody can: whoever is better then learns of it at once.
     pub lowered_advert_delay: Duration,
+    /// Where in the interval it advertises: whenever the schedule begins anew, the first interval is so much
+    /// shorter, by a quarter at most. Many routers that become master together, with different phases, do not
+    /// advertise in one burst for ever.
+    pub phase: Duration,
     /// Announcements.
     pub announce: Announce,
 }

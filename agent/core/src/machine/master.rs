@@ -13,12 +13,18 @@ use crate::time::{Duration, Instant};
 pub(super) const INSIST_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 impl Parameters {
+    /// When a master speaks next that spoke at `now` and begins its schedule there.
+    pub(super) fn advert_after(&self, now: Instant) -> Instant {
+        let interval = self.interval.duration();
+        now + (interval - self.phase.min(Duration::from_micros(interval.as_micros() / 4)))
+    }
+
     /// The duties of a master that begins to rule at `now`.
     pub(super) fn master_since(&self, now: Instant) -> Master {
         let announce = &self.announce;
         let later = |delay: Duration| (!delay.is_zero()).then(|| now + delay);
         Master {
-            next_advert: now + self.interval.duration(),
+            next_advert: self.advert_after(now),
             second_burst: later(announce.master_delay).map(|at| (at, announce.master_rounds)),
             refresh: later(announce.refresh),
             since: now,
@@ -75,7 +81,7 @@ impl Machine {
             return;
         }
         master.insisted = Some(now);
-        master.next_advert = now + parameters.interval.duration();
+        master.next_advert = parameters.advert_after(now);
         self.actions.push_back(Action::Advertise(priority));
     }
 
@@ -93,7 +99,7 @@ impl Machine {
         master.lowered = Some(at);
         master.next_advert = at;
         if at <= now {
-            master.next_advert = now + parameters.interval.duration();
+            master.next_advert = parameters.advert_after(now);
             self.actions.push_back(Action::Advertise(priority));
         }
     }
@@ -132,7 +138,7 @@ impl Machine {
             master.second_burst = Some((now + announce.lower_prio_delay, announce.lower_prio_rounds));
         }
         if !parameters.lower_prio_no_advert {
-            master.next_advert = now + parameters.interval.duration();
+            master.next_advert = parameters.advert_after(now);
             self.actions.push_back(Action::Advertise(priority));
         }
         self.actions.push_back(Action::Announce { rounds: announce.lower_prio_rounds });

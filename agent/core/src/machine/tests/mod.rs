@@ -26,6 +26,7 @@ pub(super) fn parameters(priority: u8) -> Parameters {
         lower_prio_no_advert: false,
         higher_prio_send_advert: true,
         lowered_advert_delay: Duration::ZERO,
+        phase: Duration::ZERO,
         announce: Announce {
             master_rounds: 5,
             master_delay: Duration::from_secs(5),

@@ -218,3 +218,17 @@ fn a_refused_claim_is_a_fault_not_a_silent_master() {
     backup.give(Input::ClaimRefused);
     assert_eq!(backup.kind(), StateKind::Backup, "an answer that comes too late");
 }
+
+/// The interval itself is the RFC's whatever the phase: only the first one after a beginning is shorter.
+#[test]
+fn a_phase_shortens_the_first_interval_alone_and_by_a_quarter_at_most() {
+    let calm = Announce { master_delay: Duration::ZERO, refresh: Duration::ZERO, ..parameters(100).announce };
+    for (phase, first) in [(0, 1_000_000), (200_000, 800_000), (250_000, 750_000), (u64::MAX, 750_000)] {
+        let phase = Duration::from_micros(phase);
+        let mut bench = Bench::master(Parameters { phase, announce: calm, ..parameters(100) });
+        for expected in [first, 1_000_000, 1_000_000] {
+            assert_eq!(bench.micros_to_deadline(), expected, "{phase:?}");
+            assert_eq!(bench.tick(), [Action::Advertise(Priority::from_wire(100))]);
+        }
+    }
+}
