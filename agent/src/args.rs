@@ -66,6 +66,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
+    /// Take off the addresses that an agent left which died and is not started again, and exit
+    #[arg(long)]
+    pub release: bool,
+
     /// Run programs for the agent at the other end of standard input
     #[arg(long, hide = true)]
     pub script_runner: bool,

@@ -34,7 +34,7 @@ pub mod lvs;
 pub mod mailbox;
 pub mod notify;
 pub mod orders;
-mod orphans;
+pub mod orphans;
 pub mod protocol;
 pub mod pulse;
 mod readable;

@@ -3,7 +3,7 @@
 use clap::Parser;
 use hacluster_agent::args::Args;
 use hacluster_agent::startup::NothingRuns;
-use hacluster_agent::{dry_run, init, log, script, supervisor};
+use hacluster_agent::{dry_run, init, log, orphans, script, supervisor};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -16,6 +16,9 @@ fn main() -> ExitCode {
         return dry_run::check(&args);
     }
     log::init(args.log_format, args.syslog);
+    if args.release {
+        return orphans::release_abandoned(&args).map_or_else(failed, |()| ExitCode::SUCCESS);
+    }
     if init::is_process_1() {
         return init::run().unwrap_or_else(failed);
     }

@@ -1,8 +1,9 @@
-//! What a predecessor left in place for a successor that cannot run.
+//! What a predecessor left in place for a successor that cannot run, or that nobody starts any more.
 //!
 //! ```text
 //!   a crash, or QUIT     addresses stay, with a record     the successor adopts them
 //!   its file is broken   they go, before it gives up       nobody would speak for them, and the next master has them, too
+//!   it crashes always    they go by `--release`            once the service manager has given up
 //! ```
 //!
 //! Contract: only addresses that the record names and that bear our mark. The record stays: routes, rules and packet
@@ -10,6 +11,7 @@
 
 use crate::args::Args;
 use crate::rundir::{self, RunDir};
+use anyhow::bail;
 use hacluster_conf::model::Config;
 use hacluster_net::NetError;
 use hacluster_net::netlink::{AddressSpec, Requests};
@@ -19,15 +21,37 @@ use std::path::Path;
 pub(crate) fn release(args: &Args, config: &Config) {
     let wanted = args.run_dir.clone().or_else(|| config.agent.run_dir.clone());
     let Ok(run_dir) = RunDir::lock(wanted.as_deref().unwrap_or(Path::new(rundir::DEFAULT))) else { return };
-    match take_off(&run_dir) {
+    if let Err(error) = tell(&run_dir) {
+        tracing::error!("{error:#}");
+    }
+}
+
+/// What `--release` does: the same, by whoever may look into the run directory.
+///
+/// # Errors
+/// When they stay, or nobody can know whether there are any.
+pub fn release_abandoned(args: &Args) -> anyhow::Result<()> {
+    let path = args.run_dir.as_deref().unwrap_or(Path::new(rundir::DEFAULT));
+    match RunDir::abandoned(path)? {
+        Some(run_dir) => tell(&run_dir),
+        None => {
+            tracing::info!("nothing to release: in {} an agent runs, or none ever did", path.display());
+            Ok(())
+        }
+    }
+}
+
+fn tell(run_dir: &RunDir) -> anyhow::Result<()> {
+    match take_off(run_dir) {
         Ok((_, 0)) => {}
         Ok((first, count)) => {
             tracing::warn!(
                 "{count} address(es) of a predecessor removed ({first} first): nobody speaks for them"
             );
         }
-        Err(error) => tracing::error!("addresses of a predecessor stay behind: {error}; remove them by hand"),
+        Err(error) => bail!("addresses of a predecessor stay behind: {error}; remove them by hand"),
     }
+    Ok(())
 }
 
 /// The first one, and how many.

@@ -17,7 +17,8 @@ use hacluster_conf::model::Config;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Tables of predecessors that are looked for.
@@ -73,6 +74,25 @@ impl RunDir {
         };
         held.set_len(0).and_then(|()| writeln!(held, "{}", std::process::id()))?;
         Ok(Self { path: path.to_owned(), _lock: held })
+    }
+
+    /// As [`lock`](Self::lock), for who only wants to read what is left: nothing is written, so that it may
+    /// be done with more rights than the directory's owner has. `None` when there was no agent, or one runs.
+    ///
+    /// # Errors
+    /// When the lock cannot be read.
+    pub fn abandoned(path: &Path) -> anyhow::Result<Option<Self>> {
+        let lock = path.join("agent.lock");
+        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+        let file = match File::options().read(true).custom_flags(flags).open(&lock) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.with_context(|| format!("cannot read {}", lock.display()))?,
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => Ok(Some(Self { path: path.to_owned(), _lock: held })),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => bail!("cannot lock {}: {errno}", lock.display()),
+        }
     }
 
     /// The directory itself.
@@ -186,8 +206,26 @@ mod tests {
         let message = RunDir::lock(dir.path()).unwrap_err().to_string();
         assert!(message.contains(&std::process::id().to_string()), "{message}");
         assert!(message.contains("--run-dir"), "{message}");
+        assert!(RunDir::abandoned(dir.path()).unwrap().is_none(), "one runs");
         drop(held);
         RunDir::lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn who_looks_at_what_is_left_changes_nothing_and_follows_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(RunDir::abandoned(dir.path()).unwrap().is_none(), "no agent ever ran");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        drop(RunDir::lock(dir.path()).unwrap());
+        let lock = dir.path().join("agent.lock");
+        let before = fs::read_to_string(&lock).unwrap();
+        let left = RunDir::abandoned(dir.path()).unwrap().unwrap();
+        assert_eq!(fs::read_to_string(&lock).unwrap(), before);
+        assert!(RunDir::lock(dir.path()).is_err(), "nobody starts meanwhile");
+        drop(left);
+        fs::rename(&lock, dir.path().join("other")).unwrap();
+        std::os::unix::fs::symlink("other", &lock).unwrap();
+        RunDir::abandoned(dir.path()).unwrap_err();
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::machine::Machine;
 use crate::package::Package;
 use anyhow::{Context, Result, ensure};
 use hacluster_lab::{Host, LIMIT, Lab, wait_until};
-use hacluster_tests::harness::{Instance, Skip, Suite, VIP, Vigil, entries, free, hold, left_alone, pair};
+use hacluster_tests::harness::{Instance, Skip, Suite, VIP, Vigil, entries, free, hold, pair};
 use serde_json::Value;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -20,13 +20,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) fn trials(suite: &mut Suite, package: &Arc<Package>) {
-    let trials: [(&str, Body); 8] = [
+    let trials: [(&str, Body); 9] = [
         ("systemd_ends_an_agent_that_hangs_starts_one_that_died_and_the_address_stays", dies),
         ("systemctl_restart_an_upgrade_and_status_75_never_leave_the_address", successors),
         ("systemd_runs_the_agent_as_its_user_with_two_capabilities", starts),
         ("systemctl_reload_waits_for_its_end_and_fails_for_a_file_that_is_refused", reloads),
         ("systemctl_stop_and_the_removal_of_the_package_leave_nothing", ends),
         ("scripts_run_under_systemd_as_the_unit_and_its_drop_ins_say", scripts),
+        ("an_agent_that_systemd_gives_up_on_leaves_no_address", given_up),
         ("systemd_tries_a_file_that_cannot_run_once_and_shows_why", cannot_run),
         ("an_instance_of_the_unit_runs_beside_the_first", instance),
     ];
@@ -44,8 +45,12 @@ pub(crate) fn trials(suite: &mut Suite, package: &Arc<Package>) {
 }
 
 const UNIT: &str = "hacluster-agent.service";
+const WEB: &str = "hacluster-agent@web.service";
+const WEB_CONFIG: &str = "etc/hacluster/web.conf";
 const CONFIG: &str = "etc/keepalived/keepalived.conf";
+const SECOND: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 102);
 const DROP_INS: &str = "etc/systemd/system/hacluster-agent.service.d";
+const EXAMPLES: &str = "/usr/share/doc/hacluster/examples/systemd";
 /// CAP_NET_ADMIN and CAP_NET_RAW, as /proc/PID/status has them.
 const TWO: &str = "0000000000003000";
 
@@ -65,6 +70,11 @@ fn booted(package: &Package, trial: Body) -> Result<()> {
         let done = trial(&machine, host);
         done.with_context(|| machine.journal())
     })
+}
+
+/// A virtual router beside the first one.
+fn other(address: Ipv4Addr) -> Instance {
+    Instance::new(150).master().vrid(52).addresses([format!("{address}/24")])
 }
 
 /// Starts the agent and waits until it rules.
@@ -91,6 +101,12 @@ fn successor(machine: &Machine<'_>, unit: &str, former: &str) -> Result<String> 
     let pid = machine.becomes(unit, "MainPID", |pid| pid != "0" && pid != former)?;
     machine.becomes(unit, "ActiveState", |state| state == "active")?;
     Ok(pid)
+}
+
+fn stayed(vigil: &Vigil, what: &str) -> Result<()> {
+    let holders = vigil.holders()?;
+    ensure!(holders.releases == 0, "{what}: the address was gone for a moment: {holders:?}");
+    Ok(())
 }
 
 fn is(machine: &Machine<'_>, unit: &str, name: &str, expected: &str) -> Result<()> {
@@ -143,7 +159,6 @@ fn starts(machine: &Machine<'_>, host: &Host) -> Result<()> {
 }
 
 fn reloads(machine: &Machine<'_>, host: &Host) -> Result<()> {
-    const SECOND: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 101);
     start(machine, host)?;
     let vigil = Vigil::start(&[host], VIP)?;
     let pid = machine.property(UNIT, "MainPID")?;
@@ -155,14 +170,15 @@ fn reloads(machine: &Machine<'_>, host: &Host) -> Result<()> {
     hold(host, SECOND)?;
 
     machine.write(CONFIG, "vrrp_instance VI_1 {\n    interface\n")?;
-    let refused = machine.run(&["systemctl", "reload", UNIT])?;
-    ensure!(refused.code != 0, "a file that is refused, and {refused:?}");
-    is(machine, UNIT, "ActiveState", "active")?;
-    let status = machine.property(UNIT, "StatusText")?;
-    ensure!(status.starts_with("1 virtual router(s); ") && status.contains("refused"), "{status}");
     // By a signal nobody can be told but so.
     machine.well(&["systemctl", "kill", "--kill-who=main", "--signal=HUP", UNIT])?;
-    left_alone(host, SECOND, std::time::Duration::from_millis(300))?;
+    let refused = |status: &str| status.starts_with("1 virtual router(s); reload refused: ");
+    machine.becomes(UNIT, "StatusText", refused)?;
+    let said = machine.run(&["systemctl", "reload", UNIT])?;
+    ensure!(said.code != 0, "a file that is refused, and {said:?}");
+    is(machine, UNIT, "ActiveState", "active")?;
+    ensure!(refused(&machine.property(UNIT, "StatusText")?), "the refusal is forgotten");
+    ensure!(host.holds(SECOND)?, "refused, and what is in force is gone");
 
     machine.write(CONFIG, &more)?;
     machine.well(&["systemctl", "reload", UNIT])?;
@@ -170,9 +186,7 @@ fn reloads(machine: &Machine<'_>, host: &Host) -> Result<()> {
     ensure!(asked.contains("1 change(s) came into force") && !asked.contains("warning: "), "{asked}");
     is(machine, UNIT, "StatusText", "1 virtual router(s)")?;
     is(machine, UNIT, "MainPID", &pid)?;
-    let holders = vigil.holders()?;
-    ensure!(holders.releases == 0, "{holders:?}");
-    Ok(())
+    stayed(&vigil, "reloads")
 }
 
 fn cannot_run(machine: &Machine<'_>, host: &Host) -> Result<()> {
@@ -205,7 +219,7 @@ fn successors(machine: &Machine<'_>, host: &Host) -> Result<()> {
         machine.well(command)?;
         let pid = successor(machine, UNIT, &former).context(what.to_owned())?;
         rules(machine, &[])?;
-        ensure!(vigil.holders()?.releases == 0, "{what}: the address was gone for a moment");
+        stayed(&vigil, what)?;
         Ok(pid)
     };
     let first = machine.property(UNIT, "MainPID")?;
@@ -221,7 +235,8 @@ fn successors(machine: &Machine<'_>, host: &Host) -> Result<()> {
     is(machine, UNIT, "MainPID", &fourth)?;
     is(machine, UNIT, "ActiveState", "active")?;
     let failed = machine.well(&["systemctl", "list-units", "--failed", "--plain", "--no-legend"])?;
-    ensure!(failed.is_empty(), "{failed}");
+    let journal = machine.well(&["journalctl", "--no-pager", "-u", UNIT])?;
+    ensure!(failed.is_empty() && !journal.contains("Failed with result"), "{failed}\n{journal}");
     Ok(())
 }
 
@@ -243,39 +258,23 @@ fn ends(machine: &Machine<'_>, host: &Host) -> Result<()> {
     let left = machine.path("run/hacluster/addresses.json");
     ensure!(!left.exists(), "ended in order, and something is recorded as left");
 
-    machine
-        .write("etc/hacluster/web.conf", Instance::new(150).master().vrid(52).addresses(["10.9.0.102/24"]))?;
-    machine.well(&["systemctl", "enable", "--now", UNIT, "hacluster-agent@web.service"])?;
+    machine.write(WEB_CONFIG, other(SECOND))?;
+    machine.well(&["systemctl", "enable", "--now", UNIT, WEB])?;
     hold(host, VIP)?;
-    hold(host, Ipv4Addr::new(10, 9, 0, 102))?;
+    hold(host, SECOND)?;
     machine.well(&["dpkg", "-r", "hacluster"])?;
-    ensure!(
-        !host.holds(VIP)? && !host.holds(Ipv4Addr::new(10, 9, 0, 102))?,
-        "removed, and an address stayed"
-    );
-    let units = machine.well(&[
-        "systemctl",
-        "list-units",
-        "--all",
-        "--plain",
-        "--no-legend",
-        "hacluster*.service",
-    ])?;
+    ensure!(!host.holds(VIP)? && !host.holds(SECOND)?, "removed, and an address stayed");
+    let list = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "hacluster*.service"];
+    let units = machine.well(&list)?;
     ensure!(units.is_empty(), "systemd still knows {units}");
     for unit in ["hacluster-agent", "hacluster-agent@web"] {
         let link = machine.path(&format!("etc/systemd/system/multi-user.target.wants/{unit}.service"));
         ensure!(link.symlink_metadata().is_err(), "a link to nowhere stays: {}", link.display());
     }
-    fs::remove_file(machine.path("etc/hacluster/web.conf"))?; // not the package's
+    fs::remove_file(machine.path(WEB_CONFIG))?; // not the package's
     machine.well(&["dpkg", "-P", "hacluster"])?;
-    for left in [
-        "etc/default/hacluster-agent",
-        "etc/hacluster",
-        "run/hacluster",
-        "run/hacluster-web",
-        "var/lib/hacluster",
-        "var/lib/hacluster-web",
-    ] {
+    let own = ["run/hacluster", "run/hacluster-web", "var/lib/hacluster", "var/lib/hacluster-web"];
+    for left in own.into_iter().chain(["etc/default/hacluster-agent", "etc/hacluster"]) {
         ensure!(!machine.path(left).exists(), "purged, and {left} is still there");
     }
     Ok(())
@@ -290,16 +289,42 @@ fn dies(machine: &Machine<'_>, host: &Host) -> Result<()> {
     machine.well(&["systemctl", "kill", "--kill-who=main", "--signal=KILL", UNIT])?;
     let second = successor(machine, UNIT, &first)?;
     rules(machine, &[])?;
-    ensure!(vigil.holders()?.releases == 0, "killed: the address was gone for a moment");
+    stayed(&vigil, "killed")?;
     machine.well(&["systemctl", "kill", "--kill-who=main", "--signal=STOP", UNIT])?;
     successor(machine, UNIT, &second)?;
     rules(machine, &[])?;
     is(machine, UNIT, "NRestarts", "2")?;
-    ensure!(vigil.holders()?.releases == 0, "hung: the address was gone for a moment");
+    stayed(&vigil, "hung")?;
     let journal = machine.well(&["journalctl", "--no-pager", "-u", UNIT])?;
     ensure!(journal.contains("Watchdog timeout"), "it was not the watchdog:\n{journal}");
     ensure!(journal.matches("1 address(es) of a predecessor found in place").count() == 2, "{journal}");
     Ok(())
+}
+
+fn given_up(machine: &Machine<'_>, host: &Host) -> Result<()> {
+    machine.write(WEB_CONFIG, other(SECOND))?;
+    // Whoever runs the agent owns its run directory.
+    let drop_in = format!("/etc/systemd/system/{WEB}.d/as-root.conf");
+    machine.well(&["install", "-D", &format!("{EXAMPLES}/as-root.conf"), &drop_in])?;
+    for (unit, address) in [(UNIT, VIP), (WEB, SECOND)] {
+        // Twice is too often, so that nobody has to die twenty times.
+        machine.write(&format!("etc/systemd/system/{unit}.d/few.conf"), "[Unit]\nStartLimitBurst=2\n")?;
+        machine.well(&["systemctl", "daemon-reload"])?;
+        machine.well(&["systemctl", "start", unit])?;
+        hold(host, address)?;
+        let kill = ["systemctl", "kill", "--kill-who=main", "--signal=KILL", unit];
+        let first = machine.property(unit, "MainPID")?;
+        machine.well(&kill)?;
+        successor(machine, unit, &first)?;
+        ensure!(host.holds(address)?, "the successor is there, and the address is gone");
+        machine.well(&kill)?;
+        machine.becomes(unit, "ActiveState", |state| state == "failed")?;
+        free(host, address).with_context(|| machine.journal())?;
+    }
+    let failed = machine.well(&["systemctl", "list-units", "--failed", "--plain", "--no-legend"])?;
+    ensure!(!failed.contains("release"), "{failed}");
+    machine.well(&["systemctl", "reset-failed", UNIT])?;
+    start(machine, host)
 }
 
 /// Tells who runs it, with what, and where it may write.
@@ -307,30 +332,24 @@ const SCRIPT: &str = "#!/bin/sh
 exec >/var/tmp/told.new
 id -un
 sed -n 's/^CapEff:.//p' /proc/self/status
-touch /usr/touched 2>/dev/null && echo writes /usr || echo keeps off /usr
+touch /usr/open/touched 2>/dev/null && echo writes /usr || echo keeps off /usr
 mv /var/tmp/told.new /var/tmp/told
 ";
 
 fn scripts(machine: &Machine<'_>, host: &Host) -> Result<()> {
-    const EXAMPLES: &str = "/usr/share/doc/hacluster/examples/systemd";
     machine.write("opt/tell.sh", SCRIPT)?;
     machine.well(&["chmod", "755", "/opt/tell.sh"])?;
+    machine.well(&["install", "-d", "-m", "1777", "/usr/open"])?;
     let none = "0000000000000000";
     let told = |user: &str, drop_in: Option<&str>| -> Result<Vec<String>> {
         let _ = fs::remove_file(machine.path("var/tmp/told"));
         let _ = fs::remove_dir_all(machine.path(DROP_INS));
-        let user = if user.is_empty() { String::new() } else { format!("script_user {user}\n") };
-        let security =
-            "global_defs {\n    enable_script_security\n    SCRIPT_USER}\n".replace("SCRIPT_USER", &user);
+        let security = format!("global_defs {{\n    enable_script_security\n    {user}\n}}\n");
         let instance = Instance::new(150).master().with("notify_master /opt/tell.sh");
         machine.write(CONFIG, format!("{security}{instance}"))?;
         if let Some(name) = drop_in {
-            machine.well(&[
-                "install",
-                "-D",
-                &format!("{EXAMPLES}/{name}"),
-                &format!("/{DROP_INS}/{name}"),
-            ])?;
+            let (from, to) = (format!("{EXAMPLES}/{name}"), format!("/{DROP_INS}/{name}"));
+            machine.well(&["install", "-D", &from, &to])?;
         }
         machine.well(&["systemctl", "daemon-reload"])?;
         machine.well(&["systemctl", "restart", UNIT])?;
@@ -341,9 +360,9 @@ fn scripts(machine: &Machine<'_>, host: &Host) -> Result<()> {
     };
     let own = told("", None)?;
     ensure!(own == ["_hacluster", none, "keeps off /usr"], "{own:?}");
-    let other = told("games", Some("scripts-as-others.conf"))?;
+    let other = told("script_user games", Some("scripts-as-others.conf"))?;
     ensure!(other == ["games", none, "keeps off /usr"], "{other:?}");
-    let root = told("root", Some("as-root.conf"))?;
+    let root = told("script_user root", Some("as-root.conf"))?;
     ensure!(root[0] == "root" && root[1] != none && root[2] == "writes /usr", "{root:?}");
     Ok(())
 }
@@ -373,26 +392,23 @@ fn turns(machine: &Machine<'_>, host: &Host) -> Result<()> {
 }
 
 fn instance(machine: &Machine<'_>, host: &Host) -> Result<()> {
-    const WEB: &str = "hacluster-agent@web.service";
     const PLACE: [&str; 2] = ["--run-dir", "/run/hacluster-web"];
-    let second = Ipv4Addr::new(10, 9, 0, 102);
-    let config = Instance::new(150).master().vrid(52).addresses([format!("{second}/24")]);
     start(machine, host)?;
-    machine.write("etc/hacluster/web.conf", &config)?;
+    machine.write(WEB_CONFIG, other(SECOND))?;
     machine.well(&["systemctl", "start", WEB])?;
-    hold(host, second)?;
+    hold(host, SECOND)?;
     rules(machine, &PLACE)?;
     let former = machine.property(UNIT, "MainPID")?;
-    let vigil = Vigil::start(&[host], second)?;
+    let vigil = Vigil::start(&[host], SECOND)?;
     let pid = machine.property(WEB, "MainPID")?;
     ensure!(status_line(machine, &pid, "CapEff")? == TWO, "other capabilities");
-    machine.write("etc/hacluster/web.conf", config.with("garp_master_refresh 60"))?;
+    machine.write(WEB_CONFIG, other(SECOND).with("garp_master_refresh 60"))?;
     machine.well(&["systemctl", "reload", WEB])?;
     machine.well(&["systemctl", "restart", WEB])?;
     successor(machine, WEB, &pid)?;
     rules(machine, &PLACE)?;
-    ensure!(vigil.holders()?.releases == 0, "the address was gone for a moment");
+    stayed(&vigil, "a restart")?;
     machine.well(&["systemctl", "stop", WEB])?;
-    ensure!(!host.holds(second)? && host.holds(VIP)?, "one is stopped, the other goes on");
+    ensure!(!host.holds(SECOND)? && host.holds(VIP)?, "one is stopped, the other goes on");
     is(machine, UNIT, "MainPID", &former)
 }

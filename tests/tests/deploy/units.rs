@@ -47,7 +47,7 @@ fn analyze(arguments: &[&str]) -> Result<Output> {
 fn lay_out(directory: &Path, drop_ins: &[&str]) -> Result<String> {
     let program = Agent::find()?.binary.display().to_string();
     let ctl = Ctl::find()?.binary.display().to_string();
-    for name in ["hacluster-agent.service", "hacluster-agent@.service"] {
+    for name in ["hacluster-agent.service", "hacluster-agent@.service", "hacluster-release@.service"] {
         let unit = fs::read_to_string(Path::new(UNITS).join(name)).context(name)?;
         let unit = unit.replace("/usr/sbin/hacluster-agent", &program).replace("/usr/bin/haclusterctl", &ctl);
         fs::write(directory.join(name), unit)?;
@@ -66,8 +66,10 @@ fn verify() -> Result<()> {
     for drop_ins in COMBINATIONS {
         let directory = tempfile::tempdir()?;
         let unit = lay_out(directory.path(), drop_ins)?;
-        let instance = directory.path().join("hacluster-agent@web.service").display().to_string();
-        let said = analyze(&["verify", "--man=no", &unit, &instance])?;
+        let instance = |name: &str| directory.path().join(name).display().to_string();
+        let (web, release) =
+            (instance("hacluster-agent@web.service"), instance("hacluster-release@hacluster.service"));
+        let said = analyze(&["verify", "--man=no", &unit, &web, &release])?;
         let text = String::from_utf8_lossy(&said.stderr);
         let ours: Vec<_> = text.lines().filter(|line| line.contains("hacluster")).collect();
         ensure!(said.status.success() && ours.is_empty(), "with {drop_ins:?}: {}\n{text}", said.status);
