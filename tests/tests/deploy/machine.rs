@@ -22,6 +22,8 @@ const BOOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/boot.sh");
 const SYSTEMD: &str = "/lib/systemd/systemd";
 /// Where cgroup2 is: alone, and beside the former kind.
 const CGROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// Names of our control groups; the process id of the trials follows.
+const PREFIX: &str = "hacluster-trial-";
 /// What commands inside find programs by.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -151,8 +153,10 @@ impl Cgroup {
         let root = root.ok_or_else(|| skip(format!("nothing is mounted at {CGROUPS:?}")))?;
         let own = fs::read_to_string("/proc/self/cgroup")?;
         let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
-        let name = format!("hacluster-trial-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
-        let path = Path::new(root).join(own).join(name);
+        let place = Path::new(root).join(own);
+        sweep(&place);
+        let name = format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let path = place.join(name);
         fs::create_dir(&path).map_err(|error| skip(format!("{}: {error}", path.display())))?;
         Ok(Self(path))
     }
@@ -163,6 +167,17 @@ impl Drop for Cgroup {
         let removed = wait_for("an empty control group", LIMIT, || remove(&self.0).is_ok());
         if let Err(error) = removed {
             eprintln!("{}: {error:#}", self.0.display());
+        }
+    }
+}
+
+/// Removes what trials left that were killed themselves; the kernel keeps any that is still in use.
+fn sweep(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = remove(&entry.path());
         }
     }
 }

@@ -56,6 +56,7 @@ fn main() {
     let package = Arc::default();
     systemd::trials(&mut suite, &package); // the longest first
     package::trials(&mut suite, &package);
+    drop(package); // it goes with the last trial that asks for it: nothing is dropped at the process' end
     dashboards::trials(&mut suite);
     documents::trials(&mut suite);
     manager::trials(&mut suite);
