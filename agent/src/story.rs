@@ -86,6 +86,8 @@ pub struct Release {
 pub struct Said {
     /// The priority in it; 0 for a farewell.
     pub priority: Priority,
+    /// When it was handed to the kernel: on a busy machine who hears it may act before this thread goes on.
+    pub begun: Instant,
 }
 
 /// Something between nodes, or between an operator and a node, that has ended.

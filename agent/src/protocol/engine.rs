@@ -361,6 +361,7 @@ impl Engine {
 
     /// Sends adverts of this round, then orders, then word of both.
     pub(super) fn flush(&mut self) {
+        let begun = clock::now();
         for number in self.speaking.drain(..) {
             for (id, error) in self.ports[number].flush() {
                 if let Some(router) = self.routers.get_mut(&id) {
@@ -373,8 +374,8 @@ impl Engine {
         }
         for (id, trail, priority) in self.spoken.drain(..) {
             if let Some(router) = self.routers.get(&id) {
-                let said = Event::now(Some(router.identity.clone()), Fact::Said(Said { priority }));
-                self.queues.events.send_or_drop(said.on(trail));
+                let said = Fact::Said(Said { priority, begun });
+                self.queues.events.send_or_drop(Event::now(Some(router.identity.clone()), said).on(trail));
             }
         }
         self.outbox.flush();

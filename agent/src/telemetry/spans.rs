@@ -208,7 +208,7 @@ impl Builder {
     }
 
     fn said(&mut self, router: &Arc<Identity>, trail: Trail, said: Said, at: Instant) -> Vec<SpanData> {
-        let mut span = self.span(trail.child(), "vrrp.advert", router, (at, at));
+        let mut span = self.span(trail.child(), "vrrp.advert", router, (said.begun, at));
         span.span_kind = SpanKind::Producer;
         span.attributes.push(KeyValue::new(names::PRIORITY, i64::from(said.priority.get())));
         let settled = self.part(router, trail, at, |change| change.said = true);

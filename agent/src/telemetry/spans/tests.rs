@@ -64,7 +64,7 @@ impl Desk {
     fn take_over(&mut self, trail: Trail, cause: TakeoverCause) {
         use StateKind::{Backup, Master};
         self.change(10, trail, (Backup, Master), Reason::TookOver(cause), Some(2));
-        self.tell(11, Some(trail), Fact::Said(Said { priority: Priority::DEFAULT }));
+        self.tell(11, Some(trail), Fact::Said(Said { priority: Priority::DEFAULT, begun: self.at(10) }));
         let mut claim = Claim::new(self.at(11), 20);
         claim.add(Batch { begun: self.at(11), ended: self.at(12), added: 8, refused: 0 });
         claim.add(Batch { begun: self.at(12), ended: self.at(14), added: 11, refused: 1 });
@@ -175,7 +175,7 @@ fn a_failed_check_is_the_root_of_the_fault_and_a_release_its_end() {
     desk.change(5, trail, (from, to), Reason::Fault(Fault::Tracked), Some(3));
     // Told by another thread: it may come later.
     desk.tell(3, Some(verdict.trail), What::Tracker(verdict.clone()));
-    desk.tell(6, Some(trail), Fact::Said(Said { priority: Priority::RESIGN }));
+    desk.tell(6, Some(trail), Fact::Said(Said { priority: Priority::RESIGN, begun: desk.at(5) }));
     desk.tell(8, Some(trail), Fact::Released(Release { begun: desk.at(6), removed: 20 }));
     assert!(desk.builder.is_waiting(), "more may come");
     let early = desk.builder.settle(desk.at(900));
@@ -192,6 +192,19 @@ fn a_failed_check_is_the_root_of_the_fault_and_a_release_its_end() {
     assert!(matches!(&root.status, Status::Error { description } if description.contains("script chk")));
     assert_eq!(says(&desk.span("net.release"), "hacluster.vip.removed"), "20");
     assert_eq!(says(&desk.span("vrrp.advert"), "vrrp.priority"), "0");
+}
+
+/// On a busy machine the other node had released its addresses before this thread went on to look at the clock.
+#[test]
+fn an_advert_begins_when_it_is_handed_to_the_kernel() {
+    let mut desk = Desk::new(None);
+    let trail = Trail::begin();
+    let silent = TakeoverCause::MasterSilent(OTHER);
+    desk.change(10, trail, (StateKind::Backup, StateKind::Master), Reason::TookOver(silent), Some(2));
+    desk.tell(14, Some(trail), Fact::Said(Said { priority: Priority::DEFAULT, begun: desk.at(11) }));
+    let (decided, advert) = (desk.span("vrrp.decide"), desk.span("vrrp.advert"));
+    assert_eq!(millis(&advert), 3);
+    assert_eq!(advert.start_time.duration_since(decided.end_time).unwrap().as_millis(), 1);
 }
 
 #[test]
