@@ -20,13 +20,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) fn trials(suite: &mut Suite, package: &Arc<Package>) {
-    let trials: [(&str, Body); 9] = [
+    let trials: [(&str, Body); 10] = [
         ("systemd_ends_an_agent_that_hangs_starts_one_that_died_and_the_address_stays", dies),
         ("systemctl_restart_an_upgrade_and_status_75_never_leave_the_address", successors),
         ("systemd_runs_the_agent_as_its_user_with_two_capabilities", starts),
         ("systemctl_reload_waits_for_its_end_and_fails_for_a_file_that_is_refused", reloads),
         ("systemctl_stop_and_the_removal_of_the_package_leave_nothing", ends),
         ("scripts_run_under_systemd_as_the_unit_and_its_drop_ins_say", scripts),
+        ("what_a_file_can_ask_for_works_below_the_hardening_of_the_unit", confined),
         ("an_agent_that_systemd_gives_up_on_leaves_no_address", given_up),
         ("systemd_tries_a_file_that_cannot_run_once_and_shows_why", cannot_run),
         ("an_instance_of_the_unit_runs_beside_the_first", instance),
@@ -364,7 +365,79 @@ fn scripts(machine: &Machine<'_>, host: &Host) -> Result<()> {
     ensure!(other == ["games", none, "keeps off /usr"], "{other:?}");
     let root = told("script_user root", Some("as-root.conf"))?;
     ensure!(root[0] == "root" && root[1] != none && root[2] == "writes /usr", "{root:?}");
+    // And back: what root's agent wrote must not keep it from starting.
+    let again = told("", None)?;
+    ensure!(again == own, "{again:?}");
+    let journal = machine.well(&["journalctl", "--no-pager", "-q", "-p", "warning", "-u", UNIT])?;
+    ensure!(!journal.contains("Permission denied"), "{journal}");
     Ok(())
+}
+
+/// Programs, files, processes, a fifo, routes, rules, settings of the kernel, and a page of metrics.
+const MUCH: &str = r#"
+global_defs {
+    enable_script_security
+    script_user _hacluster
+    vrrp_notify_fifo /run/hacluster/fifo
+}
+static_routes {
+    198.51.100.0/24 via 10.9.0.7 dev eth0
+}
+vrrp_script chk {
+    script "/usr/bin/test -d /tmp"
+    interval 1
+}
+vrrp_track_process journal {
+    process systemd-journal
+    weight 1
+}
+track_file number {
+    file /var/tmp/number
+}
+"#;
+
+fn confined(machine: &Machine<'_>, host: &Host) -> Result<()> {
+    let tracks = "track_script { chk }\n track_process { journal }\n track_file { number }";
+    let routes = "virtual_routes { 203.0.113.0/24 via 10.9.0.9 dev eth0 }";
+    let rules = "virtual_rules { from 203.0.113.0/24 table 100 }";
+    let instance = Instance::new(150).master().with(tracks).with(routes).with(rules);
+    let instance = instance.with("promote_secondaries").with("notify /opt/notify.sh");
+    machine.write(CONFIG, format!("{MUCH}{instance}"))?;
+    machine.write("var/tmp/number", "5")?;
+    machine.write("opt/notify.sh", "#!/bin/sh\nexit 0\n")?;
+    machine.well(&["chmod", "755", "/opt/notify.sh"])?;
+    machine.write("etc/hacluster/agent.toml", "[telemetry]\nprometheus = \"127.0.0.1:9650\"\n")?;
+    let options = "HACLUSTER_OPTIONS=\"--agent-config /etc/hacluster/agent.toml\"";
+    machine.write("etc/default/hacluster-agent", options)?;
+    start(machine, host)?;
+    // 150 and what is tracked; every notification and route is in place, or status would not end well.
+    let page = "exec 3<>/dev/tcp/127.0.0.1/9650; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
+    wait_until("the priority on the page", LIMIT, || {
+        let page = machine.well(&["bash", "-c", page])?;
+        let told = |line: &str| line.starts_with("hacluster_vrrp_priority{") && line.ends_with(" 156");
+        Ok(page.lines().any(told).then_some(()))
+    })?;
+    for (command, expected) in [
+        ("ip route show 198.51.100.0/24", "via 10.9.0.7"),
+        ("ip route show 203.0.113.0/24", "via 10.9.0.9"),
+        ("ip rule show", "from 203.0.113.0/24 lookup 100"),
+        ("cat /proc/sys/net/ipv4/conf/eth0/promote_secondaries", "1"),
+        ("stat -c %U%A /var/lib/hacluster/history.jsonl /run/hacluster/fifo", "_hacluster"),
+    ] {
+        let said = machine.well(&command.split(' ').collect::<Vec<_>>())?;
+        ensure!(said.contains(expected), "{command}: {said}");
+    }
+    let complaints = machine.well(&["journalctl", "--no-pager", "-q", "-p", "warning", "-u", UNIT])?;
+    ensure!(complaints.is_empty(), "it has something to complain about:\n{complaints}");
+    nothing_stays(machine, host)
+}
+
+/// Stops it, after which nothing of the routes and settings is left.
+fn nothing_stays(machine: &Machine<'_>, host: &Host) -> Result<()> {
+    machine.well(&["systemctl", "stop", UNIT])?;
+    let left = machine.well(&["bash", "-c", "ip route show; ip rule show"])?;
+    ensure!(!left.contains("203.0.113.") && !left.contains("198.51.100."), "{left}");
+    free(host, VIP)
 }
 
 fn turns(machine: &Machine<'_>, host: &Host) -> Result<()> {
