@@ -12,7 +12,7 @@ use std::path::PathBuf;
         hacluster-agent --config /etc/keepalived/keepalived.conf --check\n  \
         hacluster-agent --config /etc/keepalived/keepalived.conf\n\n\
         Exit status of --check: 0 all is in force, 1 something written is not in force, 2 not runnable.\n\
-        Exit status otherwise: 0 stopped, 75 a successor takes over, 78 nothing written can run, 2 failed.\n\
+        Exit status otherwise: 0 stopped, 75 a successor takes over, 78 what is written cannot run, 2 failed.\n\
         Signals: TERM and INT resign and stop, HUP reloads what changed, QUIT ends\n\
         with status 75 and leaves what is in place to a successor that is started at once."
 )]

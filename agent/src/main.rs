@@ -8,7 +8,14 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            // Options in a unit are written, too: trying them again is no use.
+            return ExitCode::from(if error.use_stderr() { NothingRuns::STATUS } else { 0 });
+        }
+    };
     if args.script_runner {
         return run_scripts();
     }

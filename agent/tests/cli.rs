@@ -70,7 +70,7 @@ fn json_has_stable_names() {
 #[test]
 fn an_unknown_option_suggests_the_nearest() {
     let output = agent(&["--chek"]);
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--check"));
 }
 

@@ -50,6 +50,7 @@ const WEB: &str = "hacluster-agent@web.service";
 const WEB_CONFIG: &str = "etc/hacluster/web.conf";
 const CONFIG: &str = "etc/keepalived/keepalived.conf";
 const SECOND: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 102);
+const DEFAULTS: &str = "etc/default/hacluster-agent";
 const DROP_INS: &str = "etc/systemd/system/hacluster-agent.service.d";
 const EXAMPLES: &str = "/usr/share/doc/hacluster/examples/systemd";
 /// CAP_NET_ADMIN and CAP_NET_RAW, as /proc/PID/status has them.
@@ -191,25 +192,27 @@ fn reloads(machine: &Machine<'_>, host: &Host) -> Result<()> {
 }
 
 fn cannot_run(machine: &Machine<'_>, host: &Host) -> Result<()> {
-    let refused = |why: &str| -> Result<()> {
+    let refused = |whys: &[&str]| -> Result<()> {
         let said = machine.run(&["systemctl", "start", UNIT])?;
         ensure!(said.code != 0, "{said:?}");
         is(machine, UNIT, "ActiveState", "failed")?;
         is(machine, UNIT, "NRestarts", "0")?;
         let shown = machine.run(&["systemctl", "status", "--no-pager", "--full", UNIT])?.out;
-        ensure!(
-            shown.contains("nothing can run: ") && shown.contains(why),
-            "`{why}` is missing in:\n{shown}"
-        );
-        Ok(())
+        whys.iter().try_for_each(|why| {
+            ensure!(shown.contains(why), "`{why}` is missing in:\n{shown}");
+            Ok(())
+        })
     };
     // As many keep it, for the password in it.
     machine.well(&["chmod", "600", &format!("/{CONFIG}")])?;
-    refused("chgrp _hacluster")?;
+    refused(&["nothing can run: ", "chgrp _hacluster"])?;
     machine.well(&["chmod", "644", &format!("/{CONFIG}")])?;
     machine.write(CONFIG, "vrrp_instance VI_1 {\n    interface\n")?;
-    refused("none of the virtual routers written here can run")?;
+    refused(&["nothing can run: ", "none of the virtual routers written here can run"])?;
     machine.write(CONFIG, Instance::new(150).master())?;
+    machine.write(DEFAULTS, "HACLUSTER_OPTIONS=--agent-confg\n")?;
+    refused(&["'--agent-confg'", "'--agent-config'"])?;
+    machine.write(DEFAULTS, "")?;
     start(machine, host)
 }
 
@@ -408,7 +411,7 @@ fn confined(machine: &Machine<'_>, host: &Host) -> Result<()> {
     machine.well(&["chmod", "755", "/opt/notify.sh"])?;
     machine.write("etc/hacluster/agent.toml", "[telemetry]\nprometheus = \"127.0.0.1:9650\"\n")?;
     let options = "HACLUSTER_OPTIONS=\"--agent-config /etc/hacluster/agent.toml\"";
-    machine.write("etc/default/hacluster-agent", options)?;
+    machine.write(DEFAULTS, options)?;
     start(machine, host)?;
     // 150 and what is tracked; every notification and route is in place, or status would not end well.
     let page = "exec 3<>/dev/tcp/127.0.0.1/9650; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
