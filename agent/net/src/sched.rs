@@ -125,12 +125,19 @@ pub fn set_exact_timers() -> Result<(), NetError> {
 /// Asks for short turns for the calling thread: when it wakes beside a thread with longer ones, it need not wait for
 /// the end of that one's turn. Needs no privilege. From Linux 6.12 on; before that it changes nothing.
 pub fn set_short_turns() -> Result<(), NetError> {
-    let failed = |errno| NetError::new("ask for short turns", errno);
-    let mut attributes = attributes().map_err(failed)?;
+    let mut attributes = attributes().map_err(no_short_turns)?;
     attributes.sched_runtime = TURN_NANOS;
     // SAFETY: the kernel reads as much of `attributes` as `size` says; 0 is the calling thread.
     let done = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    Errno::result(done).map(drop).map_err(failed)
+    Errno::result(done).map(drop).map_err(no_short_turns)
+}
+
+/// Only a filter of system calls refuses this: no capability would help, as the number alone would have it.
+fn no_short_turns(errno: Errno) -> NetError {
+    NetError::new("ask for short turns", errno).with_mend(
+        "let the filter of system calls (systemd, the container engine) pass sched_getattr and sched_setattr; \
+         without them adverts are late by milliseconds beside busy programs",
+    )
 }
 
 /// The shortest turn that the kernel gives.
@@ -192,6 +199,12 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn refused_short_turns_are_laid_to_the_filter_and_not_to_a_capability() {
+        let text = no_short_turns(Errno::EPERM).to_string();
+        assert!(text.contains("sched_setattr") && !text.contains("CAP_"), "{text}");
     }
 
     #[test]
